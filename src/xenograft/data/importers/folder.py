@@ -1,0 +1,76 @@
+"""A folder of images -> Listing. Layouts: ``split/class/file`` and ``class/file``, sub-folders below a class allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow
+from xenograft.errors import DataError, LabelError, Notice, listed, printable
+
+# names that people keep beside images; anything else below a class folder is tried as an image, whatever its suffix
+_NOT_IMAGES = frozenset(
+    (
+        ".txt .csv .tsv .json .xml .md .rst .html .ini .yaml .yml .toml .parquet .xls .xlsx .doc .docx .py .db .zip .gz"
+    ).split()  # noqa: SIM905 - one readable line
+)
+
+
+def read(root: Path) -> Listing:
+    """List a folder; nothing is opened.
+
+    Raises:
+        DataError: no class folder. LabelError: a split folder without images (L11).
+    """
+    top = _folders(root)
+    if top and all(name.lower() in SPLIT_NAMES for name in top):
+        places = [
+            (SPLIT_NAMES[split.lower()], f"{split}/{label}", label) for split in top for label in _folders(root / split)
+        ]
+        declared = frozenset(SPLIT_NAMES[split.lower()] for split in top)
+    else:
+        places = [("", label, label) for label in top]
+        declared = frozenset()
+    rows: list[RawRow] = []
+    left_out: list[str] = []
+    for split, place, label in places:
+        for path in _files(root, place):
+            if Path(path).suffix.lower() in _NOT_IMAGES:
+                left_out.append(path)
+            else:
+                rows.append(RawRow(id=path, path=path, label=label, split=split, where=path))
+    if not rows:
+        raise DataError(
+            f"{printable(root)} holds no images in class folders; expected class/file or split/class/file with splits "
+            f"named train, val, test; found: {listed(top) or 'no folders'}",
+            code="E-DATA-07",
+        )
+    if empty := declared - {row.split for row in rows}:
+        raise LabelError(
+            f"split {', '.join(sorted(empty))} of {printable(root)} holds no image; fill it or remove the folder",
+            code="E-LABEL-11",
+        )
+    notices = ()
+    if left_out:
+        message = f"{len(left_out)} files are not images by their name and were left out: {listed(left_out)}"
+        notices = (Notice("W-DATA-08", message, len(left_out), tuple(map(printable, left_out[:5]))),)
+    return Listing(root, tuple(rows), notices, declared_splits=declared)
+
+
+def _folders(place: Path) -> list[str]:
+    try:
+        return sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith("."))
+    except PermissionError as error:
+        raise DataError(
+            f"{printable(place)} cannot be opened: no permission; ask its owner", code="E-DATA-09"
+        ) from error
+
+
+def _files(root: Path, place: str) -> Iterator[str]:
+    """Every file below a class folder in a fixed order; links are followed to files, never into folders."""
+    for folder, inner, names in os.walk(root / place):
+        inner[:] = sorted(n for n in inner if not n.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name.lower() != "thumbs.db":
+                yield (Path(folder) / name).relative_to(root).as_posix()

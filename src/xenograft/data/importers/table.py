@@ -1,0 +1,157 @@
+"""A CSV, TSV or Parquet table -> Listing. Columns: path (or id), label, and where known split and patient."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyarrow.lib import ArrowException
+
+from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow
+from xenograft.data.inspect import Skip
+from xenograft.errors import DataError, LabelError, Notice, listed, printable
+from xenograft.storage import safe_join
+
+SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+
+_NAMES = {
+    "path": ("path", "file", "filename", "file_name", "image", "image_path"),
+    "id": ("id", "image_id"),
+    "label": ("label", "class", "diagnosis", "target"),
+    "split": ("split", "subset", "fold"),
+    "patient": ("patient", "patient_id", "patientid", "subject", "subject_id"),
+}
+
+
+def read(
+    source: Path, *, images: Path | None = None, patient_column: str | None = None, label_column: str | None = None
+) -> Listing:
+    """List a table; image paths are relative to `images`, or to the table's own folder.
+
+    Raises:
+        LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3).
+    """
+    lines = _parquet(source) if source.suffix.lower() == ".parquet" else _csv(source)
+    found = list(lines[0]) if lines else []
+    columns = _columns(source, found, patient=patient_column, label=label_column)
+    root = images if images is not None else source.parent
+    rows: dict[str, RawRow] = {}
+    skipped: list[Skip] = []
+    merged: list[str] = []
+    for number, line in enumerate(lines, start=2):
+        where = f"{source.name} line {number}"
+        row = _row(line, columns, where)
+        _contained(root, row.path, where)
+        if not row.label:
+            skipped.append(Skip(printable(row.path), "S-LABEL-01", f"{where}: no label"))
+        elif not (root / row.path).exists():
+            skipped.append(Skip(printable(row.path), "S-LABEL-02", f"{where}: no such file below {printable(root)}"))
+        elif row.path in rows:
+            _same(rows[row.path], row)
+            merged.append(row.path)
+        else:
+            rows[row.path] = row
+    if not rows:
+        reason = skipped[0].reason if skipped else "it has no rows"
+        raise LabelError(f"{source.name}: no usable row ({reason})", code="E-LABEL-02")
+    notices = ()
+    if merged:
+        message = f"{source.name}: {len(merged)} repeated rows were merged: {listed(merged)}"
+        notices = (Notice("W-LABEL-03", message, len(merged), tuple(map(printable, merged[:5]))),)
+    declared = frozenset(row.split for row in rows.values() if row.split)
+    return Listing(root, tuple(rows.values()), notices, tuple(skipped), declared)
+
+
+def _csv(source: Path) -> list[dict[str, str]]:
+    raw = source.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")  # a byte-order mark is accepted (L5)
+    except UnicodeDecodeError as error:
+        raise LabelError(
+            f"{source.name} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; save it as UTF-8",
+            code="E-LABEL-06",
+        ) from error
+    delimiter = "\t" if source.suffix.lower() == ".tsv" else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="_more", restval="")
+    try:
+        lines = list(reader)
+    except csv.Error as error:
+        raise LabelError(f"{source.name} line {reader.line_num}: {error}", code="E-LABEL-07") from error
+    for number, line in enumerate(lines, start=2):
+        if "_more" in line:
+            raise LabelError(
+                f"{source.name} line {number} has more cells than the header; quote cells that hold a comma",
+                code="E-LABEL-07",
+            )
+    return lines
+
+
+def _parquet(source: Path) -> list[dict[str, str]]:
+    try:
+        lines = pq.read_table(source).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{printable(source)} is not a readable Parquet file", code="E-DATA-10") from error
+    return [{k: "" if v is None else str(v) for k, v in line.items()} for line in lines]
+
+
+def _columns(source: Path, found: Sequence[str], **wanted: str | None) -> dict[str, str]:
+    """Which column of the table plays which part; names are compared without case and outer spaces."""
+    plain = {name.strip().casefold(): name for name in reversed(found)}
+    columns = {}
+    for part, names in _NAMES.items():
+        names = (wanted[part].strip().casefold(),) if wanted.get(part) else names  # type: ignore[union-attr]  # noqa: PLW2901
+        chosen = next((plain[name] for name in names if name in plain), None)
+        if chosen is not None:
+            columns[part] = chosen
+        elif wanted.get(part):
+            _missing(source, f"column {wanted[part]!r}", found)
+    if "path" not in columns and "id" not in columns:
+        _missing(source, "a column path or id", found)
+    if "label" not in columns:
+        _missing(source, "a column label", found)
+    return columns
+
+
+def _missing(source: Path, what: str, found: Sequence[str]) -> None:
+    raise LabelError(
+        f"{source.name} has no {what.removeprefix('a ')}; columns found: {listed(found, most=12) or 'none'}; "
+        "the delimiter must be a comma (a tab in .tsv)",
+        code="E-LABEL-07",
+    )
+
+
+def _row(line: Mapping[str, str], columns: Mapping[str, str], where: str) -> RawRow:
+    cells = {part: (line[name] or "").strip() for part, name in columns.items()}
+    path = cells.get("path") or cells.get("id", "")
+    if not path:
+        raise LabelError(f"{where} names no file; fill the path", code="E-LABEL-02")
+    split = cells.get("split", "")
+    if split and split.casefold() not in SPLIT_NAMES:
+        raise LabelError(f"{where}: split {split!r} is not one of train, val, test", code="E-LABEL-20")
+    return RawRow(
+        id=cells.get("id") or path,
+        path=path,
+        label=cells.get("label", ""),
+        split=SPLIT_NAMES.get(split.casefold(), ""),
+        patient=cells.get("patient", ""),
+        where=where,
+    )
+
+
+def _contained(root: Path, path: str, where: str) -> None:
+    try:
+        safe_join(root, path)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error.args[0]}", code=error.code) from error
+
+
+def _same(first: RawRow, second: RawRow) -> None:
+    if (first.label, first.split, first.patient) != (second.label, second.split, second.patient):
+        raise LabelError(
+            f"{second.where}: {printable(second.path)} was {first.label!r} {first.split} {first.patient} in "
+            f"{first.where} and is {second.label!r} {second.split} {second.patient} here; keep one",
+            code="E-LABEL-03",
+        )

@@ -1,0 +1,314 @@
+"""A path that the user gives -> a split, checked Manifest. The order of the checks is the order of this file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xenograft.data import catalog as known
+from xenograft.data.importers import Listing, RawRow, read_listing
+from xenograft.data.inspect import Facts, Skip, inspect
+from xenograft.data.manifest import SCHEMA, Manifest
+from xenograft.data.readers import NOTE_TEXT
+from xenograft.data.split import assign, linked_groups
+from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
+from xenograft.storage import write_csv
+
+Progress = Callable[[int, int], None]
+
+# names that stand for "nothing found"; such a class comes first, so that scores speak of the other one
+_NEGATIVE = frozenset("normal negative healthy benign control controls none no 0 absent clear false".split())  # noqa: SIM905
+_MIN_PER_CLASS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """Everything about reading a data set that the user can choose; the defaults are the command line's.
+
+    Args:
+        images: folder of the images of a table. label_column, patient_column: names in the table.
+        patient_regex: searched in the path; its group ``patient``, else its groups joined, else the match, is the key.
+        catalog: name of a known data set, ``auto`` to recognise one, ``none`` for no rule.
+        positive: the positive class of two.
+        val, test: shares held out where the source gives no split. split_seed: for these.
+        max_skip: share of files that may be skipped. min_side: smallest accepted side in pixels.
+        allow_leak: go on after a leak, and say so on every page.
+    """
+
+    images: Path | None = None
+    label_column: str | None = None
+    patient_column: str | None = None
+    patient_regex: str | None = None
+    catalog: str = "auto"
+    positive: str | None = None
+    val: float = 0.15
+    test: float = 0.2
+    split_seed: int = 0
+    max_skip: float = 0.01
+    min_side: int = 16
+    allow_leak: bool = False
+
+
+def ingest(
+    data: Path,
+    options: IngestOptions | None = None,
+    *,
+    cache: Path | None = None,
+    threads: int | None = None,
+    skip_report: Path | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Read, check and split a data set.
+
+    Args:
+        data: folder, CSV, TSV or Parquet. cache: folder where facts about files are kept between runs.
+        skip_report: file for the list of skipped images, written also when the run stops because of them.
+
+    Raises:
+        DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
+    """
+    options = options or IngestOptions()
+    listing = read_listing(
+        Path(data), images=options.images, patient_column=options.patient_column, label_column=options.label_column
+    )
+    listing = _merge_label_variants(listing)
+    threads = threads or min(4, os.cpu_count() or 1)
+    facts, unreadable = inspect(
+        listing.root,
+        [row.path for row in listing.rows],
+        threads=threads,
+        cache=cache,
+        progress=progress,
+        min_side=options.min_side,
+    )
+    skipped = [*listing.skipped, *unreadable]
+    rows = [row for row in listing.rows if row.path in facts]
+    if skip_report is not None:
+        write_csv(skip_report, ("path", "code", "reason"), ((s.path, s.code, s.reason) for s in skipped))
+    _check_skips(listing, rows, skipped, options)
+    classes = _classes(rows, options)
+    spec = _dataset(listing, rows, options)
+    rows, patient_rule, patient_notices = _patients(rows, spec, options)
+    if spec is not None and spec.merge_validation:
+        rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
+    manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
+    notices = (*listing.notices, *_file_notices(rows, facts), *patient_notices)
+    manifest = replace(manifest, notices=notices, skipped=tuple(skipped))
+    return _check_splits(manifest, options)
+
+
+def _merge_label_variants(listing: Listing) -> Listing:
+    """``Normal`` and ``normal `` are one class, named as most rows name it (L8)."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in listing.rows:
+        spellings[" ".join(row.label.split()).casefold()][row.label] += 1
+    chosen = {spelling: seen.most_common(1)[0][0] for seen in spellings.values() for spelling in seen}
+    merged = {k: v for k, v in chosen.items() if k != v}
+    if not merged:
+        return listing
+    message = "; ".join(f"label {printable(a)!r} was read as {printable(b)!r}" for a, b in sorted(merged.items()))
+    count = sum(row.label in merged for row in listing.rows)
+    rows = tuple(replace(row, label=chosen[row.label]) for row in listing.rows)
+    return replace(listing, rows=rows, notices=(*listing.notices, Notice("W-LABEL-08", message, count)))
+
+
+def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Skip], options: IngestOptions) -> None:
+    total = len(rows) + len(skipped)
+    if len(skipped) > options.max_skip * total:
+        codes = {s.code for s in skipped}
+        reasons = "; ".join(f"{s.path}: {s.code} {s.reason}" for s in skipped[:5])
+        code = "E-LABEL-02" if codes == {"S-LABEL-02"} else "E-DATA-01"
+        raise DataError(
+            f"{len(skipped)} of {total} images cannot be used ({len(skipped) / total:.1%}; --max-skip allows "
+            f"{options.max_skip:.1%}): {reasons}",
+            code=code,
+        )
+    if lost := {r.label for r in listing.rows} - {r.label for r in rows}:
+        raise DataError(f"skipped files leave class {listed(sorted(lost))} without images", code="E-DATA-01")
+
+
+def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
+    names = sorted({row.label for row in rows}, key=lambda n: (n.strip().casefold() not in _NEGATIVE, n))
+    if len(names) < 2:
+        raise LabelError(
+            f"all {len(rows)} images have the label {printable(names[0])!r}; two classes or more are needed",
+            code="E-LABEL-10",
+        )
+    if options.positive is None:
+        return tuple(names)
+    if options.positive not in names or len(names) != 2:
+        raise UsageError(
+            f"--positive {options.positive!r}: the classes are {listed(names)}; name one of two", code="E-USAGE-07"
+        )
+    return (next(n for n in names if n != options.positive), options.positive)
+
+
+def _dataset(listing: Listing, rows: Sequence[RawRow], options: IngestOptions) -> known.DatasetSpec | None:
+    if options.catalog == "none":
+        return None
+    if options.catalog != "auto":
+        return known.lookup(options.catalog)
+    return known.recognise(listing.root, {row.label for row in rows}, [row.path for row in rows])
+
+
+def _patients(
+    rows: Sequence[RawRow], spec: known.DatasetSpec | None, options: IngestOptions
+) -> tuple[list[RawRow], str, list[Notice]]:
+    """Patient keys: from the regular expression, else the table's column, else the catalog's rule, else none."""
+    if options.patient_regex is not None:
+        rule, keys = _regex_keys(rows, options.patient_regex)
+    elif any(row.patient for row in rows):
+        rule, keys = "patient key from the table's patient column", [row.patient for row in rows]
+    elif spec is not None:
+        rule, keys = spec.patient_rule, [spec.patient(row.path) or "" for row in rows]
+    else:
+        message = (
+            "no patient keys: every image counts as its own patient, so images of one patient may lie in two splits; "
+            "give --patient-column or --patient-regex"
+        )
+        rule = "none: every image counts as its own patient"
+        return [replace(row, patient=row.id) for row in rows], rule, [Notice("W-LABEL-21", message, len(rows))]
+    if missing := [row.path for row, key in zip(rows, keys, strict=True) if not key]:
+        raise LabelError(
+            f"{len(missing)} images have no patient key ({rule}): {listed(missing)}; correct the rule, or give every "
+            "image a key",
+            code="E-LABEL-22",
+        )
+    return [replace(row, patient=key) for row, key in zip(rows, keys, strict=True)], rule, []
+
+
+def _regex_keys(rows: Sequence[RawRow], pattern: str) -> tuple[str, list[str]]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--patient-regex {pattern!r}: {error}", code="E-USAGE-08") from error
+    keys = []
+    for row in rows:
+        found = compiled.search(row.path)
+        if found is None:
+            keys.append("")
+        elif "patient" in compiled.groupindex:
+            keys.append(found["patient"] or "")
+        else:
+            keys.append("".join(g for g in found.groups() if g) if compiled.groups else found[0])
+    return f"patient key from the path by the regular expression {pattern!r}", keys
+
+
+def _file_notices(rows: Sequence[RawRow], facts: Mapping[str, Facts]) -> list[Notice]:
+    """What the readers noted, counted by code; and colour that gray processing will drop."""
+    seen: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for code in facts[row.path].notes:
+            seen[code].append(row.path)
+        if facts[row.path].colour:
+            seen["W-FILE-21"].append(row.path)
+    texts = {**NOTE_TEXT, "W-FILE-21": "images in colour are used as luminance unless --colour is given"}
+    return [
+        Notice(
+            code,
+            f"{len(paths)} files: {texts[code]} ({listed(paths, most=3)})",
+            len(paths),
+            tuple(map(printable, paths[:5])),
+        )
+        for code, paths in sorted(seen.items())
+    ]
+
+
+def _assemble(
+    data: Path,
+    listing: Listing,
+    rows: Sequence[RawRow],
+    facts: Mapping[str, Facts],
+    classes: tuple[str, ...],
+    spec: known.DatasetSpec | None,
+    patient_rule: str,
+    options: IngestOptions,
+) -> Manifest:
+    groups = linked_groups([row.patient for row in rows], [facts[row.path].pixels_sha256 for row in rows])
+    index = {name: k for k, name in enumerate(classes)}
+    labels = np.array([index[row.label] for row in rows], dtype=np.int64)
+    splits, split_rule = assign(
+        labels, groups, [row.split for row in rows], val=options.val, test=options.test, seed=options.split_seed
+    )
+    table = pa.Table.from_pylist(
+        [
+            {
+                "id": printable(row.id), "path": row.path, "label": row.label, "split": split, "patient": row.patient,
+                "group": int(group), "sha256": fact.sha256, "pixels_sha256": fact.pixels_sha256, "bytes": fact.size,
+                "width": fact.width, "height": fact.height, "bits": fact.bits, "mode": fact.mode,
+            }
+            for row, split, group in zip(rows, splits, groups, strict=True)
+            for fact in (facts[row.path],)
+        ],
+        schema=SCHEMA,
+    )  # fmt: skip
+    return Manifest(
+        root=listing.root,
+        name=spec.title if spec is not None else printable(data.resolve().name),
+        classes=classes,
+        table=table,
+        patient_rule=patient_rule,
+        split_rule=split_rule,
+        catalog=spec.name if spec is not None else None,
+        synthetic=spec is known.PHANTOM,
+        facts=spec.facts if spec is not None else (),
+    )
+
+
+def _check_splits(manifest: Manifest, options: IngestOptions) -> Manifest:
+    """Leaks (L14, L15), missing classes (L12), small splits (L13), repeated images inside a split."""
+    splits = np.array(manifest.column("split"))
+    leaks = [
+        _crossing(manifest.column("patient"), splits, "E-LABEL-14", "patients", "split by patient"),
+        _crossing(manifest.column("pixels_sha256"), splits, "E-LABEL-15", "identical images", "remove the copies",
+                  names=manifest.column("path")),
+    ]  # fmt: skip
+    found = [leak for leak in leaks if leak is not None]
+    if found and not options.allow_leak:
+        raise found[0]
+    notices = [Notice(leak.code.replace("E-", "W-"), f"LEAK ALLOWED: {leak.args[0]}") for leak in found]
+    for split, counts in manifest.counts().items():
+        for label, count in counts.items():
+            if count["images"] == 0:
+                raise LabelError(
+                    f"class {printable(label)!r} has no image in split {split}; every split needs every class",
+                    code="E-LABEL-12",
+                )
+            if split == "val" and count["images"] < _MIN_PER_CLASS:
+                message = (
+                    f"validation has {count['images']} images of class {printable(label)!r}; fewer than "
+                    f"{_MIN_PER_CLASS}: no threshold is tuned"
+                )
+                notices.append(Notice("W-LABEL-13", message, count["images"]))
+    hashes = Counter(manifest.column("pixels_sha256"))
+    if repeated := [h for h, n in hashes.items() if n > 1]:
+        extra = sum(hashes[h] for h in repeated) - len(repeated)
+        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra); none is cut by a split"
+        notices.append(Notice("W-LABEL-15", message if not found else message.split(";")[0], extra))
+    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(found))
+
+
+def _crossing(
+    keys: Sequence[str], splits: Sequence[str], code: str, what: str, remedy: str, names: Sequence[str] | None = None
+) -> LabelError | None:
+    """The leak of keys that occur in more than one split, or None."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for key, split in zip(keys, splits, strict=True):
+        where[key].add(str(split))
+    crossing = [key for key, inside in where.items() if len(inside) > 1]
+    if not crossing:
+        return None
+    shown = crossing if names is None else [names[list(keys).index(key)] for key in crossing[:6]]
+    pair = " and ".join(sorted(where[crossing[0]]))
+    return LabelError(
+        f"{len(crossing)} {what} lie in more than one split ({pair}, ...): {listed(shown)}; {remedy}, or pass "
+        "--allow-leak, which stamps every page",
+        code=code,
+    )

@@ -1,0 +1,95 @@
+"""Labels and groups -> splits and folds. A group (one patient, or identical pixels) is never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from xenograft.errors import LabelError
+
+Array = NDArray[np.int64]
+
+
+def linked_groups(*keys: Sequence[Hashable]) -> Array:
+    """(N,) group of each image: images that share any key, directly or through others, share a group.
+
+    Patients and pixel hashes are the keys: one image stored under two patient keys ties both patients together.
+    """
+    count = len(keys[0])
+    edges_from: list[int] = []
+    edges_to: list[int] = []
+    for values in keys:
+        first: dict[Hashable, int] = {}
+        for position, value in enumerate(values):
+            edges_from.append(position)
+            edges_to.append(first.setdefault(value, position))
+    links = coo_array((np.ones(len(edges_from), dtype=np.int8), (edges_from, edges_to)), shape=(count, count))
+    return connected_components(links, directed=False)[1].astype(np.int64)
+
+
+def folds(labels: Array, groups: Array, *, k: int, seed: int) -> Array:
+    """(N,) fold of each image, 0 to k-1, stratified by class and grouped.
+
+    Raises:
+        LabelError: a class has fewer groups (patients) than folds.
+    """
+    for label in np.unique(labels):
+        have = len(np.unique(groups[labels == label]))
+        if have < k:
+            raise LabelError(
+                f"class {label} has {have} patients, {k} folds need at least {k}; use fewer folds or add patients",
+                code="E-LABEL-12",
+            )
+    result = np.full(len(labels), -1, dtype=np.int64)
+    splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
+        result[held_out] = fold
+    return result
+
+
+def holdout(labels: Array, groups: Array, *, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """(N,) True for about `fraction` of the images: the first of round(1 / fraction) folds."""
+    return np.asarray(folds(labels, groups, k=max(2, round(1 / fraction)), seed=seed) == 0)
+
+
+def assign(
+    labels: Array, groups: Array, given: Sequence[str], *, val: float = 0.15, test: float = 0.2, seed: int = 0
+) -> tuple[list[str], str]:
+    """Complete the splits of a data set.
+
+    A test split is held out when none is given, then a validation split is carved out of train when none is given.
+
+    Args:
+        labels, groups: (N,). given: split of each image, empty where the source is silent.
+        val: share of train that becomes validation. test: share of all that becomes test.
+
+    Returns:
+        (N,) split names and a sentence for the report.
+
+    Raises:
+        LabelError: some images have a split and others have none; a class has too few patients.
+    """
+    splits = np.array(given, dtype=object)
+    silent = splits == ""
+    said = []
+    if silent.any() and not silent.all():
+        raise LabelError(
+            f"{int(silent.sum())} of {len(splits)} images have no split and the others have one; give all or none",
+            code="E-LABEL-20",
+        )
+    if not silent.any():
+        said.append("splits as given")
+    splits[silent] = "train"
+    for name, fraction, whole in (("test", test, "all images"), ("val", val, "the training images")):
+        if not (splits == name).any():
+            pool = np.flatnonzero(splits == "train")
+            chosen = pool[holdout(labels[pool], groups[pool], fraction=fraction, seed=seed)]
+            splits[chosen] = name
+            label = {"test": "test", "val": "validation"}[name]
+            said.append(f"{label}: {len(chosen) / len(pool):.0%} of {whole}, by patient, stratified by class")
+    return splits.tolist(), "; ".join(said) + f" (seed {seed})"

@@ -1,0 +1,57 @@
+"""(validation labels, validation scores) -> operating point. A score at or above the threshold is positive."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xenograft.errors import DataError
+from xenograft.evaluate.metrics import Labels, Scores, check_binary, check_labels
+
+MIN_PER_CLASS = 10
+FIXED = 0.5
+
+
+def youden(labels: Labels, scores: Scores) -> float:
+    """Threshold with the largest sensitivity + specificity - 1 (Youden 1950). Give it validation data, never test.
+
+    Candidates are the midpoints between neighbouring distinct scores. Of equally good ones the nearest to 0.5 wins, and
+    of two equally near the lower. If none is better than calling all images alike, the answer is 0.5.
+
+    Args:
+        labels: (N,) in {0, 1}.
+        scores: (N,) in [0, 1].
+
+    Raises:
+        DataError: unusable arrays, or one of the classes is missing.
+    """
+    truth, probability = check_binary(labels, scores)
+    positives = int(truth.sum())
+    negatives = truth.size - positives
+    if not positives or not negatives:
+        raise DataError(
+            f"labels: got {negatives} of class 0 and {positives} of class 1; allowed: at least one of each;"
+            " use the fixed threshold 0.5",
+            code="E-DATA-05",
+        )
+    values, place = np.unique(probability, return_inverse=True)
+    if values.size == 1:
+        return FIXED
+    tp = positives - np.cumsum(np.bincount(place, weights=truth))[:-1]  # positives above each gap
+    fp = negatives - np.cumsum(np.bincount(place, weights=1 - truth))[:-1]
+    gain = tp * negatives - fp * positives  # J times a constant, in whole numbers: ties are exact
+    if gain.max() <= 0:
+        return FIXED
+    middle = values[:-1] + (values[1:] - values[:-1]) / 2
+    cut = np.where(middle > values[:-1], middle, values[1:])  # neighbouring floats have no midpoint
+    best = cut[gain == gain.max()]
+    return float(best[np.argmin(np.abs(best - FIXED))])
+
+
+def enough(labels: Labels) -> bool:
+    """Whether both classes have `MIN_PER_CLASS` images or more, so that a chosen threshold means something.
+
+    Raises:
+        DataError: labels are not (N,) in {0, 1}.
+    """
+    counts = np.bincount(check_labels(labels, classes=2), minlength=2)
+    return bool(counts.min() >= MIN_PER_CLASS)

@@ -1,0 +1,138 @@
+"""(trained arm, its record) -> bundle folder, with a check that the exported model gives the trained one's scores."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xenograft import __version__
+from xenograft.backbones.graph import PixelGraph
+from xenograft.bundle import MODEL_FILE, Bundle, BundleFacts, write_facts
+from xenograft.data.preprocess import Preprocess
+from xenograft.errors import WeightsError
+from xenograft.storage import atomic_path, atomic_write, sha256_file
+from xenograft.study.record import RunRecord, StudyRecord
+from xenograft.train.loop import Machine, predict
+from xenograft.train.network import Classifier
+
+TOLERANCE = 1e-3
+
+
+def export(
+    classifier: Classifier, run: RunRecord, study: StudyRecord, folder: Path, *, sample: NDArray[np.uint8]
+) -> tuple[Bundle, float]:
+    """Write a bundle and compare it with the network it came from.
+
+    Args:
+        classifier: in evaluation mode on the CPU. sample: (n, C, S, S) prepared validation images to compare on.
+
+    Returns:
+        The loaded bundle and the largest difference between its probabilities and torch's, both at f32.
+
+    Raises:
+        WeightsError: the difference exceeds 1e-3 (M7); no bundle is left.
+    """
+    preprocess = Preprocess.from_json(run.preprocess)
+    graph = PixelGraph(classifier, preprocess).eval()
+    with atomic_path(folder / MODEL_FILE) as temporary:
+        _to_onnx(graph, preprocess, temporary)
+    policy = "youden" if "youden" in run.thresholds else "fixed"
+    facts = BundleFacts(
+        classes=study.classes,
+        preprocess=run.preprocess,
+        threshold=run.thresholds[policy] if len(study.classes) == 2 else None,
+        threshold_rule={"youden": "Youden's J on the validation split", "fixed": "fixed at 0.5"}[policy],
+        backbone=run.backbone,
+        recipe=run.settings,
+        weights=run.weights,
+        data={k: study.data[k] for k in ("name", "catalog", "synthetic", "manifest_sha256", "counts", "facts")},
+        validation=run.validation,
+        test=run.test,
+        hashes={MODEL_FILE: sha256_file(folder / MODEL_FILE)},
+        created=run.created,
+        xenograft=__version__,
+    )
+    atomic_write(folder / "MODEL_CARD.md", model_card(facts))
+    write_facts(folder, facts)
+    bundle = Bundle.load(folder)
+    drift = _drift(graph, bundle, sample)
+    if drift > TOLERANCE:
+        for name in ("bundle.json", MODEL_FILE, "MODEL_CARD.md"):
+            (folder / name).unlink()
+        raise WeightsError(
+            f"the exported model differs from the trained one by {drift:.2g} in probability; {TOLERANCE:g} is allowed",
+            code="E-MODEL-07",
+        )
+    return bundle, drift
+
+
+def model_card(facts: BundleFacts) -> str:
+    """A short model card in Markdown: facts only; what only people can say is named as not supplied."""
+    policy = "youden" if facts.threshold_rule.startswith("Youden") else "fixed"
+    test = facts.test["policies"].get(policy) or next(iter(facts.test["policies"].values()))
+    lines = [
+        f"# Model card: {facts.backbone}, {facts.recipe['name']}",
+        "",
+        *(["**Trained on synthetic phantom images. It says nothing about patients.**", ""] if facts.data["synthetic"] else []),
+        f"- Answers: {', '.join(facts.classes)}"
+        + (f"; positive is {facts.classes[1]}, threshold {facts.threshold:.3f} ({facts.threshold_rule})"
+           if facts.threshold is not None else "; the most probable class"),
+        f"- Training: {facts.recipe['summary']}",
+        f"- Weights: {facts.weights['file']} ({facts.weights['licence']}), sha256 {facts.weights['sha256']}"
+        if facts.weights else "- Weights: random initialisation",
+        f"- Data: {facts.data['name']}, manifest sha256 {facts.data['manifest_sha256']}",
+        f"- Input: {facts.preprocess['channels']} channel(s), {facts.preprocess['size']} px, uint8; normalisation is "
+        "inside the graph",
+        f"- Test split: {facts.test['n']} images of {facts.test['patients']} patients, opened once",
+        "",
+        "| metric (test) | value | 95 % interval |",
+        "|---|---|---|",
+    ]  # fmt: skip
+    for name, entry in test["metrics"].items():
+        if entry["value"] is not None:
+            lines.append(f"| {name} | {entry['value']:.3f} | {_number(entry['low'])} to {_number(entry['high'])} |")
+    lines += ["", *(f"- {fact}" for fact in facts.data["facts"]), ""]
+    lines += [f"- {item}: not supplied" for item in
+              ("Intended use", "Clinical role", "Reference standard and annotators", "Ethics", "Known limitations")]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _to_onnx(graph: PixelGraph, preprocess: Preprocess, target: Path) -> None:
+    example = torch.zeros(2, preprocess.channels, preprocess.size, preprocess.size, dtype=torch.uint8)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # the exporter warns of its own internals
+            torch.onnx.export(
+                graph,
+                (example,),
+                str(target),
+                dynamo=True,
+                input_names=["pixels"],
+                output_names=["logits"],
+                dynamic_shapes={"pixels": {0: torch.export.Dim.DYNAMIC}},
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+
+
+def _drift(graph: PixelGraph, bundle: Bundle, sample: NDArray[np.uint8]) -> float:
+    truth = torch.zeros(len(sample), dtype=torch.int64)
+    _, expected, _ = predict(graph, iter([(torch.from_numpy(sample), truth)]), Machine())
+    parts = (sample[start : start + 8] for start in range(0, len(sample), 8))
+    return float(np.abs(bundle.probabilities(parts) - expected).max())

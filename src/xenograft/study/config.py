@@ -1,0 +1,151 @@
+"""TOML and command line -> one frozen StudyConfig; an unknown key fails with the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from xenograft.backbones.catalog import parse_backbones
+from xenograft.data.augment import preset
+from xenograft.data.ingest import IngestOptions
+from xenograft.data.preprocess import FITS, NORMALISATIONS
+from xenograft.errors import UsageError, printable
+from xenograft.train.recipes import Recipe, lookup, parse_recipes
+
+
+@dataclass(frozen=True, slots=True)
+class StudyConfig:
+    """Everything that decides what a study computes; the defaults are the command line's.
+
+    Args:
+        data: folder or table. backbones, recipes: names in the order of the tables.
+        seeds: number of seeds, 0 to seeds - 1. lr_scales: factors on every learning rate (Table 3: 0.1).
+        epochs, batch_size, views, augment: override the recipes where given.
+        normalise: ``weights`` (the weights' own mean and sd) or ``paper`` (0.5, 0.5).
+        fit, size, colour: geometry, input side and channels of `Preprocess`; None takes the backbone's size.
+        engine, precision, threads: how features are computed.
+        weights_dir, cache_dir: where weights and cached features lie. offline: never download.
+        resamples: of the bootstrap.
+        reading: how the data set is read and split.
+    """
+
+    data: Path
+    backbones: tuple[str, ...] = ("efficientnet_lite0",)
+    recipes: tuple[str, ...] = ("probe", "scratch")
+    seeds: int = 3
+    lr_scales: tuple[float, ...] = (1.0,)
+    epochs: int | None = None
+    batch_size: int | None = None
+    views: int | None = None
+    augment: str | None = None
+    normalise: str = "weights"
+    fit: str = "squash"
+    size: int | None = None
+    colour: bool = False
+    engine: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    weights_dir: Path | None = None
+    cache_dir: Path | None = None
+    offline: bool = False
+    resamples: int = 2000
+    reading: IngestOptions = field(default_factory=IngestOptions)
+
+    def __post_init__(self) -> None:
+        for name, low in (("seeds", 1), ("epochs", 1), ("batch_size", 2), ("views", 0), ("resamples", 100)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise UsageError(f"{name} is {value}; at least {low} is needed", code="E-USAGE-11")
+        if not self.backbones or not self.recipes or not all(scale > 0 for scale in self.lr_scales):
+            raise UsageError(
+                "name at least one backbone, one recipe and learning-rate scales above 0", code="E-USAGE-11"
+            )
+        if self.normalise not in NORMALISATIONS or self.fit not in FITS:
+            raise UsageError(
+                f"normalise is {self.normalise!r} ({', '.join(NORMALISATIONS)}) and fit {self.fit!r} "
+                f"({', '.join(FITS)})",
+                code="E-USAGE-05",
+            )
+        if self.augment is not None:
+            preset(self.augment)
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe with this study's overrides."""
+        given = {
+            key: getattr(self, key)
+            for key in ("epochs", "batch_size", "views", "augment")
+            if getattr(self, key) is not None
+        }
+        return replace(lookup(name), **given)
+
+    def as_json(self) -> dict[str, Any]:
+        """A mapping that JSON can hold; the settings of reading are flat among the others."""
+        flat = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reading"} | asdict(self.reading)
+        return {key: _plain(value) for key, value in flat.items()}
+
+
+def make_config(values: Mapping[str, Any]) -> StudyConfig:
+    """A StudyConfig from flat keys, as a TOML file or keyword arguments give them.
+
+    Raises:
+        UsageError: an unknown key (names the nearest), or a value that cannot be used.
+    """
+    own = {f.name for f in fields(StudyConfig)} - {"reading"}
+    reading = {f.name for f in fields(IngestOptions)}
+    for key in values:
+        if key not in own | reading:
+            near = difflib.get_close_matches(key, own | reading, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"unknown key {key!r}{hint}", code="E-USAGE-12")
+    if "data" not in values:
+        raise UsageError("no data set; give a folder or a table as data", code="E-USAGE-12")
+    read = {key: _typed(key, value) for key, value in values.items()}
+    return StudyConfig(
+        **{key: value for key, value in read.items() if key in own},
+        reading=IngestOptions(**{key: value for key, value in read.items() if key in reading}),
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Flat keys of a TOML file.
+
+    Raises:
+        UsageError: it is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{printable(path)} cannot be read as TOML: {error}", code="E-USAGE-12") from error
+
+
+_PATHS = ("data", "images", "weights_dir", "cache_dir")
+
+
+def _typed(key: str, value: Any) -> Any:
+    try:
+        if value is None:
+            return None
+        if key in _PATHS:
+            return Path(value).expanduser()
+        if key == "backbones":
+            return parse_backbones(value if isinstance(value, str) else ",".join(value))
+        if key == "recipes":
+            return parse_recipes(value)
+        if key == "lr_scales":
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(float(part) for part in (parts if isinstance(parts, list | tuple) else [parts]))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{key} is {value!r}, which cannot be used: {error}", code="E-USAGE-12") from error
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from xenograft.errors import DataError
+from xenograft.evaluate.metrics import METRICS, binary_metrics, multiclass_metrics
+from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
+from xenograft.evaluate.scorecard import scorecard
+
+N = 200
+LABELS = np.arange(N) % 2
+PATIENTS = np.arange(N) // 4 * 2 + LABELS  # two images of one class per patient
+OPTIONS = {"threshold_a": 0.5, "threshold_b": 0.5, "resamples": 300}
+
+
+def arm(seed, gain):
+    """Scores that share an image's difficulty over all arms and are better with more gain."""
+    difficulty = np.random.default_rng(0).normal(size=N)
+    z = gain * (2 * LABELS - 1) + 1.5 * difficulty + 0.3 * np.random.default_rng(seed).normal(size=N)
+    return 1 / (1 + np.exp(-z))
+
+
+def rng():
+    return np.random.default_rng(42)
+
+
+def test_identical_arms_do_not_differ():
+    got = paired_difference(LABELS, arm(1, 1), arm(1, 1), PATIENTS, **OPTIONS, rng=rng())
+    assert tuple(got) == METRICS
+    assert all(v == {"difference": 0, "low": 0, "high": 0} for v in got.values())
+
+
+def test_the_difference_is_a_minus_b():
+    a, b = arm(1, 2.0), arm(2, 0.5)
+    got = paired_difference(LABELS, a, b, PATIENTS, **OPTIONS, rng=rng())
+    expected = binary_metrics(LABELS, a, threshold=0.5)["auroc"] - binary_metrics(LABELS, b, threshold=0.5)["auroc"]
+    assert got["auroc"]["difference"] == pytest.approx(expected)
+    assert 0 < got["auroc"]["low"] < expected < got["auroc"]["high"]
+    assert got["loss"]["high"] < 0
+    back = paired_difference(LABELS, b, a, PATIENTS, **OPTIONS, rng=rng())
+    for metric in METRICS:
+        assert back[metric]["difference"] == pytest.approx(-got[metric]["difference"])
+        assert back[metric]["low"] == pytest.approx(-got[metric]["high"])
+
+
+def test_pairing_is_narrower_than_two_independent_intervals():
+    a, b = arm(1, 1.0), arm(2, 1.0)
+    got = paired_difference(LABELS, a, b, PATIENTS, **OPTIONS, rng=rng())["auroc"]
+
+    def width(scores):
+        table = np.stack([1 - scores, scores], axis=1)
+        card = scorecard(LABELS, table, PATIENTS, thresholds={"fixed": 0.5}, resamples=300, rng=rng())
+        auroc = card["policies"]["fixed"]["metrics"]["auroc"]
+        return auroc["high"] - auroc["low"]
+
+    assert got["high"] - got["low"] < 0.5 * np.hypot(width(a), width(b))
+
+
+def test_seeds_are_averaged_within_each_resample():
+    seeds_a, seeds_b = [arm(s, 1.5) for s in (1, 2, 3)], [arm(s, 0.5) for s in (4, 5)]
+    got = paired_difference(
+        LABELS, seeds_a, seeds_b, PATIENTS, threshold_a=[0.4, 0.5, 0.6], threshold_b=0.5, resamples=100, rng=rng()
+    )
+    mean_a = np.mean(
+        [binary_metrics(LABELS, s, threshold=t)["f1"] for s, t in zip(seeds_a, (0.4, 0.5, 0.6), strict=True)]
+    )
+    mean_b = np.mean([binary_metrics(LABELS, s, threshold=0.5)["f1"] for s in seeds_b])
+    assert got["f1"]["difference"] == pytest.approx(mean_a - mean_b)
+    stacked = paired_difference(
+        LABELS, np.stack(seeds_a), np.stack(seeds_b), PATIENTS,
+        threshold_a=np.array([0.4, 0.5, 0.6]), threshold_b=[0.5, 0.5], resamples=100, rng=rng(),
+    )  # fmt: skip
+    assert stacked == got
+
+
+def test_undefined_differences_are_none():
+    got = paired_difference(np.ones(N, dtype=int), arm(1, 1), arm(2, 1), PATIENTS, **OPTIONS, rng=rng())
+    assert got["auroc"] == {"difference": None, "low": None, "high": None}
+
+
+def test_multiclass():
+    labels = np.arange(N) // 2 % 3
+    clear = 0.1 + 0.7 * np.eye(3)[labels]
+    noise = np.random.default_rng(1).dirichlet([1, 1, 1], N)
+    got = paired_difference_multiclass(labels, [clear, noise], noise, np.arange(N), resamples=100, rng=rng())
+    gain = multiclass_metrics(labels, clear)["f1"] - multiclass_metrics(labels, noise)["f1"]
+    assert got["f1"]["difference"] == pytest.approx(gain / 2)
+    assert got["f1"]["low"] > 0
+    same = paired_difference_multiclass(labels, noise, noise, np.arange(N), resamples=20, rng=rng())
+    assert all(v["low"] == v["high"] == 0 for v in same.values())
+
+
+def test_unusable_input():
+    good = arm(1, 1)
+    with pytest.raises(DataError, match="scores_b"):
+        paired_difference(LABELS, good, good[:-1], PATIENTS, **OPTIONS, rng=rng())
+    with pytest.raises(DataError, match="no seed"):
+        paired_difference(LABELS, [], good, PATIENTS, **OPTIONS, rng=rng())
+    with pytest.raises(DataError, match="one for each of 1"):
+        paired_difference(LABELS, good, good, PATIENTS, **OPTIONS | {"threshold_a": [0.1, 0.2]}, rng=rng())
+    with pytest.raises(DataError, match="threshold: got 2"):
+        paired_difference(LABELS, good, good, PATIENTS, **OPTIONS | {"threshold_b": 2}, rng=rng())
+    with pytest.raises(DataError, match="probabilities_a"):
+        paired_difference_multiclass(LABELS, good, good, PATIENTS, rng=rng())

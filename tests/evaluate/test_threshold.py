@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from xenograft.errors import DataError
+from xenograft.evaluate.metrics import binary_metrics
+from xenograft.evaluate.threshold import MIN_PER_CLASS, enough, youden
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_threshold_is_better(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 80)]
+    scores = np.clip(np.round(0.2 * labels + rng.random(82) * 0.8, 1 + seed % 3), 0, 1)
+
+    def j(threshold):
+        got = binary_metrics(labels, scores, threshold=threshold)
+        return got["recall"] + got["specificity"] - 1
+
+    assert j(youden(labels, scores)) == pytest.approx(max(j(t) for t in [*scores, 0.0, 1.0]))
+
+
+def test_midpoint_between_neighbouring_scores():
+    assert youden(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.4, 0.9])) == pytest.approx(0.3)
+
+
+def test_ties_go_to_the_one_nearest_a_half_then_to_the_lower():
+    labels = np.array([0, 1, 0, 1])
+    assert youden(labels, np.array([0.0, 0.1, 0.2, 0.9])) == pytest.approx(0.55)
+    assert youden(labels, np.array([0.2, 0.3, 0.7, 0.8])) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("scores", [[0.3, 0.3, 0.3], [0.9, 0.9, 0.1], [1.0, 1.0, 1.0]])
+def test_scores_that_separate_nothing_give_a_half(scores):
+    assert youden(np.array([0, 0, 1]), np.array(scores)) == 0.5
+
+
+def test_neighbouring_floats_are_still_separated():
+    low = 0.7
+    high = float(np.nextafter(low, 1))
+    cut = youden(np.array([0, 1]), np.array([low, high]))
+    assert low < cut <= high
+
+
+def test_both_classes_are_needed():
+    with pytest.raises(DataError, match="0 of class 0 and 2 of class 1") as caught:
+        youden(np.array([1, 1]), np.array([0.2, 0.3]))
+    assert caught.value.code == "E-DATA-05"
+
+
+def test_enough():
+    assert enough(np.repeat([0, 1], MIN_PER_CLASS))
+    assert not enough(np.repeat([0, 1], [MIN_PER_CLASS - 1, 50]))
+    assert not enough(np.ones(50, dtype=int))
