@@ -115,9 +115,7 @@ def safe_join(root: Path, relative: str | Path) -> Path:
     base = Path(root).resolve()
     joined = base / relative
     if Path(relative).is_absolute() or not joined.resolve().is_relative_to(base):
-        raise LabelError(
-            f'path "{printable(relative)}" leaves the data folder; use paths below it', code="E-LABEL-04"
-        )
+        raise LabelError(f'path "{printable(relative)}" leaves the data folder; use paths below it', code="E-LABEL-04")
     return joined
 
 

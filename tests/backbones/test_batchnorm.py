@@ -25,19 +25,19 @@ def test_folded_network_is_recognised():
     assert not identity_batchnorm(build(lookup("squeezenet1_1"), tensors=None, seed=0))  # has no batch norm
 
 
-def test_unfolding_keeps_eval_and_makes_train_agree_with_it():
-    network, data = folded_mobilenet(), batches()
+def test_unfolding_keeps_eval_and_brings_train_near_it_on_other_images():
+    network, (unseen, *data) = folded_mobilenet(), batches(3, 128)
     with torch.no_grad():
-        before = network(data[0])
-        broken = copy.deepcopy(network).train()(data[0])
+        before = network(unseen)
+        broken = copy.deepcopy(network).train()(unseen)
         unfold_batchnorm(network, data)
-        after = network(data[0])
-        trained = copy.deepcopy(network).train()(data[0])
+        after = network(unseen)
+        trained = copy.deepcopy(network).train()(unseen)
     assert difference(before[0], before[1]) > 0.1  # the features depend on the image
     assert difference(after, before) < 1e-4
-    assert difference(trained, before) < 0.1
-    assert difference(broken, before) > 0.5  # what training it as it was would have done
     assert not identity_batchnorm(network)
+    # what remains is the sampling noise of batch norm itself: it shrinks with the batch
+    assert difference(trained, before) < difference(broken, before) / 2
 
 
 def test_unfolding_one_batch_is_exact_in_train_mode():

@@ -10,7 +10,17 @@ from xenograft.backbones.convert import load_tensors
 from xenograft.backbones.weights import find
 from xenograft.errors import UsageError
 
-from .makers import REAL_IMAGES, REAL_WEIGHTS, difference, images, knowing, original, original_features, real, write_weights
+from .makers import (
+    REAL_IMAGES,
+    REAL_WEIGHTS,
+    difference,
+    images,
+    knowing,
+    original,
+    original_features,
+    real,
+    write_weights,
+)
 
 
 @pytest.fixture(scope="module", params=CATALOG.values(), ids=lambda spec: spec.name)

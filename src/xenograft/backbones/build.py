@@ -174,7 +174,7 @@ def _torchvision_trunk(name: str, *, pretrained: bool) -> nn.Module:
     options: dict[str, Any] = {}
     if name == "inception_v3":
         # its initialisation takes seconds, so it is left out where weights follow
-        options = {"aux_logits": False, "transform_input": False, "init_weights": not pretrained}
+        options = {"aux_logits": False, "init_weights": not pretrained}
     network: nn.Module = models.get_model(name, weights=None, **options)
     parts = OrderedDict((key, module) for key, module in network.named_children() if key not in _HEADS)
     if name.startswith("densenet"):

@@ -96,6 +96,7 @@ def _html(
     )
     environment.filters["printable"] = printable
     environment.filters["flat"] = style.flat
+    environment.filters["moment"] = style.moment
     environment.filters["inline"] = Markup
     environment.tests["match_prefix"] = str.startswith
     skipped = record.data.get("skipped") or []

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xenograft.backbones import batchnorm, build, convert, weights
 from xenograft.backbones.catalog import BackboneSpec
 from xenograft.backbones.graph import PixelGraph
-from xenograft.data.augment import preset
+from xenograft.data.augment import NONE, preset
 from xenograft.data.batches import load_all
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
@@ -140,10 +141,6 @@ class Trained(Protocol):
         """What was learned, to keep: the head alone where the backbone was frozen."""
         ...
 
-    def classifier(self) -> Classifier:
-        """The whole network in evaluation mode, for export."""
-        ...
-
 
 def train_arm(arm: Arm, train: Manifest, val: Manifest, workshop: Workshop, *, checkpoint: Path | None) -> Trained:
     """Train one arm; validation chooses the epoch, cross-validation on train the strength of a logistic head."""
@@ -196,18 +193,7 @@ class _FrozenArm:
         return self.head.probabilities(features)
 
     def tensors(self) -> dict[str, Tensor]:
-        head = self.classifier_head()
-        return {"head.weight": head[0], "head.bias": head[1]}
-
-    def classifier_head(self) -> tuple[Tensor, Tensor]:
-        import torch
-
-        return torch.from_numpy(self.head.weight.copy()), torch.from_numpy(self.head.bias.copy())
-
-    def classifier(self) -> Classifier:
-        network = Classifier(self._workshop.backbone(self._arm), _classes(len(self.head.bias)))
-        _set_head(network, self.head)
-        return network.eval()
+        return {"head.weight": torch.from_numpy(self.head.weight), "head.bias": torch.from_numpy(self.head.bias)}
 
 
 class _TunedArm:
@@ -222,7 +208,9 @@ class _TunedArm:
         with clock("read"):
             images, held_out = workshop.images(train, arm.preprocess), workshop.images(val, arm.preprocess)
         with clock("fit"):
-            self._graph = self._prepared(train, val, images)
+            self._network = self._prepared(train, val, images)
+            self._graph = PixelGraph(self._network, arm.preprocess)
+            self._graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             fitted = self._fit(images, held_out, len(train.classes), checkpoint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
         if fitted.stopped:
@@ -234,40 +222,26 @@ class _TunedArm:
         return loop.predict(self._graph, batches, self._workshop.machine)[1]
 
     def tensors(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().cpu() for name, tensor in self.classifier().state_dict().items()}
+        return {name: tensor.detach().cpu() for name, tensor in self._network.state_dict().items()}
 
-    def classifier(self) -> Classifier:
-        network = self._graph.network
-        assert isinstance(network, Classifier)  # noqa: S101 - for the type checker
-        return network.cpu().eval()
-
-    def _prepared(self, train: Manifest, val: Manifest, images: ImageSet) -> PixelGraph:
-        import torch
-
+    def _prepared(self, train: Manifest, val: Manifest, images: ImageSet) -> Classifier:
+        """The network before its first step: weights, head, frozen stages."""
         arm = self._arm
-        backbone = self._workshop.backbone(arm)
-        graph = PixelGraph(Classifier(backbone, len(train.classes)), arm.preprocess)
+        network = Classifier(self._workshop.backbone(arm), len(train.classes))
         if arm.recipe.head_first:
             data = head_data(arm, train, val, self._workshop.extractor(arm))
-            first = heads.fit_linear(data, recipe=RECIPES["probe"], seed=arm.seed, measure=measure)
-            _set_head(self.classifier_of(graph), first)
-        if arm.recipe.pretrained and batchnorm.identity_batchnorm(backbone):
+            set_head(network, heads.fit_linear(data, recipe=RECIPES["probe"], seed=arm.seed, measure=measure))
+        if arm.recipe.pretrained and batchnorm.identity_batchnorm(network.backbone):
             # weights whose batch norm was folded away would lose their function in train mode
-            sample = next(images.epoch(0, batch_size=256, augment=preset("none"), seed=arm.seed, threads=1))[0]
+            sample = next(images.epoch(0, batch_size=256, augment=NONE, seed=arm.seed, threads=1))[0]
             normalised = PixelGraph(torch.nn.Identity(), arm.preprocess)(sample)
-            batchnorm.unfold_batchnorm(backbone, normalised.split(64))
+            batchnorm.unfold_batchnorm(network.backbone, normalised.split(64))
             text = "the weights' folded batch norm was given statistics of 256 training images; outputs are unchanged"
             self.notices.append(Notice("W-MODEL-21", text))
-        backbone.freeze(arm.recipe.trainable)
-        return graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-    def classifier_of(self, graph: PixelGraph) -> Classifier:
-        assert isinstance(graph.network, Classifier)  # noqa: S101 - for the type checker
-        return graph.network
+        network.backbone.freeze(arm.recipe.trainable)
+        return network
 
     def _fit(self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None) -> loop.Fitted:
-        import torch
-
         arm, workshop = self._arm, self._workshop
         augment = preset(arm.recipe.augment)
         data = loop.TrainingData(
@@ -306,20 +280,15 @@ def head_data(arm: Arm, train: Manifest, val: Manifest, extractor: Extractor) ->
     )
 
 
-def weights_facts(found: weights.FoundWeights | None) -> dict[str, str] | None:
-    """What a record says about weights."""
-    if found is None:
-        return None
-    return {**asdict(found), "path": "", "file": found.path.name}
-
-
-def _set_head(network: Classifier, head: heads.Head) -> None:
-    import torch
-
+def set_head(network: Classifier, head: heads.Head) -> None:
+    """Put a fitted head on a network."""
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(head.weight))
         network.head.bias.copy_(torch.from_numpy(head.bias))
 
 
-def _classes(outputs: int) -> int:
-    return 2 if outputs == 1 else outputs
+def weights_facts(found: weights.FoundWeights | None) -> dict[str, str] | None:
+    """What a record says about weights."""
+    if found is None:
+        return None
+    return {"file": found.path.name, "sha256": found.sha256, "origin": found.origin, "licence": found.licence}

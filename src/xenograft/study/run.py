@@ -13,6 +13,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from safetensors.torch import save
 
 from xenograft.backbones import catalog
@@ -200,6 +202,17 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     return record
 
 
+def validation_sample(study: Study, config: StudyConfig, run: RunRecord, *, count: int = 16) -> NDArray[np.uint8]:
+    """(n, C, S, S) prepared validation images of a finished study, for comparing an exported model on."""
+    table = pq.read_table(study.folder / "manifest.parquet")
+    root = config.data if config.data.is_dir() else config.reading.images or config.data.parent
+    manifest = Manifest(root, "", tuple(study.record.classes), table, "", "").subset("val")
+    preprocess = Preprocess.from_json(run.preprocess)
+    step = max(1, len(manifest) // count)
+    rows = list(manifest.take(range(0, len(manifest), step)).rows())[:count]
+    return np.stack([read_prepared(manifest, row, preprocess) for row in rows])
+
+
 def choose_thresholds(val: Manifest, probabilities: Any) -> dict[str, float]:
     """``fixed`` 0.5, and Youden's J on validation where both classes have enough images (L13)."""
     thresholds = {"fixed": FIXED}
@@ -340,8 +353,6 @@ def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> di
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    import pyarrow.parquet as pq
-
     with atomic_path(folder / "manifest.parquet") as temporary:
         pq.write_table(manifest.table, temporary)
 

@@ -33,7 +33,7 @@ def confusion(view: View, lr_scale: float) -> Drawing | None:
     left = 0.1 + 0.062 * max(len(name) for name in names)
     gap, head, foot = 0.14, 0.5, 0.24
     side = min(0.56 * size, (7.1 - left - gap * columns) / max(columns, 1))
-    upright = max(len(name) for name in names) * 0.062 > side / size
+    upright = max(len(name) for name in names) * 0.052 > side / size
     foot += 0.05 * max(len(name) for name in names) if upright else 0
     rows = -(-len(found) // columns)
     pitch = side + head + foot

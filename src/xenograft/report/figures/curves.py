@@ -103,6 +103,8 @@ def _panel(
         notes.append((-1.0 if score is None else score.value, group))
     _key(axes, notes, view.colours)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_xticklabels(["0", "0.5", "1"])
+    axes.set_yticklabels(["0", "0.5", "1"])
 
 
 def _key(axes: Axes, notes: Sequence[tuple[float, Group]], colours: dict[str, str]) -> None:
@@ -124,7 +126,7 @@ def _averaged(table: Predictions, curve: Callable[[NDArray[np.bool_], Curve], Cu
         if truth.all() or not truth.any():
             continue
         found.append(curve(truth, table.probabilities[:, k]))
-    return np.stack(found).mean(axis=0) if found else None
+    return np.asarray(np.mean(found, axis=0)) if found else None
 
 
 def _counts(truth: NDArray[np.bool_], scores: Curve) -> tuple[Curve, Curve]:

@@ -54,8 +54,8 @@ def forest(view: View) -> Drawing | None:
         number="Figure S1",
         title="Paired differences on the test set",
         caption=f"Each row is the first recipe minus the second, on the same {view.test_size()}: right of zero, the "
-        f"first is higher. Bar: {view.level} interval, paired patient-cluster bootstrap. An interval that crosses zero means "
-        f"that these data do not show a difference.",
+        f"first is higher. Bar: {view.level} interval, paired patient-cluster bootstrap. An interval that crosses zero "
+        f"means that these data do not show a difference.",
     )
 
 

@@ -23,7 +23,7 @@ _MEASURES = {
     "val_auroc": "Validation AUROC",
 }
 _SHOWN = ("train_loss", "train_accuracy", "val_accuracy", "val_f1")
-_MOST_LINES = 10  # more direct labels than this do not fit beside one panel
+_MOST_LINES = 6  # more direct labels than this do not fit beside one panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _overlay(view: View, groups: Sequence[Group], measures: Sequence[str]) -> Sh
     """Few lines: all backbones in one panel per measure, two panels a row, names at the line ends."""
     width, height, left, names = 1.85, 1.75, 0.42, 1.26
     rows = -(-len(measures) // 2)
-    sheet = Sheet(rows * (height + 0.55) + 0.02, stamps=view.stamps)
+    sheet = Sheet(rows * (height + 0.55) + 0.1, stamps=view.stamps)
     single = len({group.backbone for group in groups}) == 1
     for i, measure in enumerate(measures):
         row, column = divmod(i, 2)

@@ -77,8 +77,8 @@ def runs(view: View) -> Table:
                         Cell(epochs, raw=(run.best_epoch, len(run.history))),
                         Cell(style.number(youden), raw=(youden,)),
                         Cell(engine, raw=(engine,)),
-                        Cell(_time(run.created), raw=(run.created,)),
-                        Cell(_time(run.test_opened), raw=(run.test_opened,)),
+                        Cell(style.moment(run.created), raw=(run.created,)),
+                        Cell(style.moment(run.test_opened), raw=(run.test_opened,)),
                     )
                 )
             )
@@ -156,7 +156,3 @@ def _scale(view: View, group: Group) -> str:
 
 def _sum(seconds: list[float | None] | list[float]) -> float:
     return float(sum(s for s in seconds if s is not None))
-
-
-def _time(iso: str) -> str:
-    return printable(iso).replace("T", " ").split(".")[0].removesuffix("+00:00").removesuffix("Z")

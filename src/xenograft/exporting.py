@@ -23,6 +23,8 @@ from xenograft.train.loop import Machine, predict
 from xenograft.train.network import Classifier
 
 TOLERANCE = 1e-3
+_SYNTHETIC = "**Trained on synthetic phantom images. It says nothing about patients.**"
+_FOR_PEOPLE = ("Intended use", "Clinical role", "Reference standard and annotators", "Ethics", "Known limitations")
 
 
 def export(
@@ -80,7 +82,7 @@ def model_card(facts: BundleFacts) -> str:
     lines = [
         f"# Model card: {facts.backbone}, {facts.recipe['name']}",
         "",
-        *(["**Trained on synthetic phantom images. It says nothing about patients.**", ""] if facts.data["synthetic"] else []),
+        *((_SYNTHETIC, "") if facts.data["synthetic"] else ()),
         f"- Answers: {', '.join(facts.classes)}"
         + (f"; positive is {facts.classes[1]}, threshold {facts.threshold:.3f} ({facts.threshold_rule})"
            if facts.threshold is not None else "; the most probable class"),
@@ -99,8 +101,7 @@ def model_card(facts: BundleFacts) -> str:
         if entry["value"] is not None:
             lines.append(f"| {name} | {entry['value']:.3f} | {_number(entry['low'])} to {_number(entry['high'])} |")
     lines += ["", *(f"- {fact}" for fact in facts.data["facts"]), ""]
-    lines += [f"- {item}: not supplied" for item in
-              ("Intended use", "Clinical role", "Reference standard and annotators", "Ethics", "Known limitations")]  # fmt: skip
+    lines += [f"- {item}: not supplied" for item in _FOR_PEOPLE]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,190 @@
+"""The verbs as functions: the one place where study, report, export and bundle meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from xenograft import bundle as bundles
+from xenograft.backbones import catalog
+from xenograft.backbones import weights as weight_files
+from xenograft.bundle import Bundle, Prediction
+from xenograft.errors import UsageError, printable
+from xenograft.study.config import StudyConfig, make_config, read_toml
+from xenograft.study.record import Study
+from xenograft.study.watch import Silent, Watcher
+
+
+def cache_folder(given: Path | None = None) -> Path:
+    """Where features and downloaded weights are kept: as given, $XENOGRAFT_CACHE, or the user's cache folder."""
+    return Path(given or os.environ.get("XENOGRAFT_CACHE") or platformdirs.user_cache_dir("xenograft"))
+
+
+def compare(
+    data: str | Path | None = None,
+    *,
+    output: str | Path = "study",
+    config: str | Path | None = None,
+    watcher: Watcher | None = None,
+    command: str = "",
+    **settings: Any,
+) -> Study:
+    """Compare backbones x recipes x seeds on one data set, and write the study with its report.
+
+    Args:
+        data: folder (``split/class/file`` or ``class/file``), CSV, TSV or Parquet.
+        output: folder of the study; a study in it that stopped half-way is finished, not repeated.
+        config: TOML file with the same keys as `settings`; settings given here win.
+        settings: fields of `StudyConfig` and `IngestOptions`, e.g. ``backbones="paper"``, ``seeds=3``.
+
+    Returns:
+        The study; its page is ``output/report/index.html``.
+
+    Example:
+        >>> study = compare("chest", backbones="efficientnet_lite0", recipes="probe,scratch")  # doctest: +SKIP
+    """
+    from xenograft.report import page
+    from xenograft.study.run import run_study
+
+    made = _config(data, config, settings)
+    study = run_study(
+        made,
+        Path(output),
+        cache=cache_folder(made.cache_dir),
+        watcher=watcher,
+        command=command or _call("compare", made),
+    )
+    page.render(study)
+    return study
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What `fit` made.
+
+    Args:
+        bundle: loaded and checked. study: its training record, in ``<bundle>/training``.
+        drift: largest difference in probability between bundle and trained network on validation images, at f32.
+    """
+
+    bundle: Bundle
+    study: Study
+    drift: float
+
+
+def fit(
+    data: str | Path,
+    *,
+    output: str | Path = "bundle",
+    backbone: str = "efficientnet_lite0",
+    recipe: str = "probe",
+    watcher: Watcher | None = None,
+    command: str = "",
+    **settings: Any,
+) -> FitResult:
+    """Train one model and write it as a bundle that predicts without torch.
+
+    Features are computed at f32 unless ``precision`` says otherwise, so that the evaluated scores are the bundle's.
+
+    Args:
+        data: as for `compare`. output: folder of the bundle.
+        backbone, recipe: one name each. settings: as for `compare`.
+    """
+    from xenograft.report import page
+    from xenograft.study.run import run_study
+
+    values = {"precision": "f32", "seeds": 1} | {k: v for k, v in settings.items() if v is not None}
+    made = _config(data, None, values | {"backbones": backbone, "recipes": recipe})
+    if len(made.backbones) != 1 or len(made.recipes) != 1 or made.seeds != 1:
+        raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
+    folder = Path(output)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "training").is_dir():
+        raise UsageError(f"{printable(folder)} exists and is not a bundle; choose a new folder", code="E-USAGE-13")
+    study = run_study(
+        made,
+        folder / "training",
+        cache=cache_folder(made.cache_dir),
+        watcher=watcher,
+        command=command or _call("fit", made),
+    )
+    page.render(study)
+    made_bundle, drift = export(study, study.runs[0].id, folder, config=made, watcher=watcher)
+    return FitResult(made_bundle, study, drift)
+
+
+def export(
+    study: Study, run_id: str, output: str | Path, *, config: StudyConfig | None = None, watcher: Watcher | None = None
+) -> tuple[Bundle, float]:
+    """Write one finished run of a study as a bundle; returns it and its largest drift from the trained network."""
+    from xenograft import exporting
+    from xenograft.study.restore import restore
+    from xenograft.study.run import make_workshop, validation_sample
+
+    config = config or make_config({k: v for k, v in study.record.config.items() if v is not None})
+    run = next((run for run in study.runs if run.id == run_id), None)
+    if run is None:
+        raise UsageError(
+            f"{printable(study.folder)} has no run {run_id!r}; it has {', '.join(r.id for r in study.runs)}",
+            code="E-USAGE-15",
+        )
+    workshop = make_workshop(config, cache=cache_folder(config.cache_dir), watcher=watcher or Silent())
+    network = restore(study, run, workshop)
+    sample = validation_sample(study, config, run)
+    return exporting.export(network, run, study.record, Path(output), sample=sample)
+
+
+def load(folder: str | Path, *, precision: str = "f32") -> Bundle:
+    """Open a bundle made by `fit`; see `Bundle.load`."""
+    return Bundle.load(Path(folder), precision=precision)
+
+
+def predict(
+    bundle: str | Path | Bundle, images: str | Path | Sequence[str | Path], *, output: str | Path | None = None
+) -> list[Prediction]:
+    """Predict files and folders with a bundle; writes a CSV where `output` is given."""
+    opened = bundle if isinstance(bundle, Bundle) else load(bundle)
+    places = [images] if isinstance(images, str | Path) else images
+    answers = list(opened.predict(bundles.find_images([Path(place) for place in places])))
+    if output is not None:
+        bundles.write_predictions_csv(Path(output), opened, answers)
+    return answers
+
+
+def report(study: str | Path, *, output: str | Path | None = None) -> Path:
+    """Render a study's page again; returns its path."""
+    from xenograft.report import page
+
+    return page.render(Study.load(Path(study)), out=None if output is None else Path(output))
+
+
+def weights(
+    backbones: str | None = None,
+    *,
+    weights_dir: str | Path | None = None,
+    cache_dir: Path | None = None,
+    verify: bool = False,
+) -> list[weight_files.WeightsStatus]:
+    """Which weights are at hand, and where missing ones belong; with `verify`, every file is hashed."""
+    names = catalog.parse_backbones(backbones) if backbones else tuple(catalog.CATALOG)
+    specs = [catalog.lookup(name) for name in names]
+    look = weight_files.verify if verify else weight_files.status
+    return look(specs, weights_dir=None if weights_dir is None else Path(weights_dir), cache=cache_folder(cache_dir))
+
+
+def _config(data: str | Path | None, config: str | Path | None, settings: dict[str, Any]) -> StudyConfig:
+    values = read_toml(Path(config)) if config is not None else {}
+    values |= {key: value for key, value in settings.items() if value is not None}
+    if data is not None:
+        values["data"] = data
+    return make_config(values)
+
+
+def _call(verb: str, config: StudyConfig) -> str:
+    """The Python call that makes a study again, for records of programs."""
+    arguments = ", ".join(f"{k}={v!r}" for k, v in config.as_json().items() if v is not None and k != "data")
+    return f"xenograft.{verb}({str(config.data)!r}, {arguments})"

@@ -1,0 +1,66 @@
+"""``xenograft compare``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from xenograft.cli import options
+
+_EXAMPLES = """\
+  xenograft compare chest/ --backbones mobilenet_v2,efficientnet_lite0 --recipes probe,scratch -o study
+  xenograft compare chest/ --backbones paper --recipes scratch,probe --seeds 3 -o study      the paper's Table 2
+  xenograft compare chest/ --backbones paper --recipes scratch,probe --lr-scales 1,0.1       and its Table 3
+  xenograft compare labels.csv --images images/ --patient-column patient --recipes probe,random -o study
+  xenograft compare --config study.toml -o study
+
+backbones: resnet18 resnet50 densenet161 shufflenet_v2_x1_0 mobilenet_v2 resnext50_32x4d wide_resnet50_2
+  inception_v3 (together: paper), squeezenet1_1, efficientnet_lite0, or timm:NAME
+recipes:
+  probe     frozen ImageNet features, the paper's linear head
+  logistic  frozen ImageNet features, logistic head chosen by patient-grouped cross-validation
+  random    frozen random features: the control
+  scratch   everything trained from random weights
+  partial   ImageNet weights, the last stage and the head trained
+  full      ImageNet weights, everything trained
+  lp_ft     probe first, then everything trained
+
+A study that was stopped goes on with the same command; finished runs are not repeated."""
+
+
+def add(verbs: options.Verbs) -> None:
+    """Register the verb."""
+    parser = options.verb(verbs, "compare", "compare backbones and recipes on one data set, with a report", _EXAMPLES)
+    parser.add_argument("data", nargs="?", type=Path, help="folder (split/class/file or class/file), CSV or Parquet")
+    parser.add_argument("-o", "--output", type=Path, default=Path("study"), help="folder of the study (study)")
+    parser.add_argument("--config", type=Path, metavar="TOML", help="file with the same keys; options given here win")
+    parser.add_argument("--backbones", metavar="A,B", help="default: efficientnet_lite0, whose weights are installed")
+    parser.add_argument("--recipes", metavar="A,B", help="default: probe,scratch")
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs per arm (3)")
+    parser.add_argument("--lr-scales", "--lr-scale", metavar="A,B", help="factors on the learning rates (1)")
+    options.add_training(parser)
+    options.add_pixels(parser)
+    options.add_reading(parser)
+    options.add_machine(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Call `xenograft.compare` and show the table."""
+    from xenograft.api import compare
+    from xenograft.cli import display
+
+    given = options.settings(args, "data", "output", "config")
+    with display.progress() as watcher:
+        study = compare(
+            args.data,
+            output=args.output,
+            config=args.config,
+            watcher=watcher,
+            command=options.command_line(),
+            **given,
+        )
+    display.study_table(study)
+    display.wrote("records of every run", args.output / "runs")
+    display.wrote("tables and figures", args.output / "report")
+    display.wrote("report: open this page in a browser", args.output / "report" / "index.html")

@@ -1,0 +1,163 @@
+"""What the terminal shows: progress, tables, and where things were written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from xenograft.errors import printable
+
+if TYPE_CHECKING:
+    from xenograft.backbones.weights import WeightsStatus
+    from xenograft.bundle import Prediction
+    from xenograft.diagnosis import Diagnosis
+    from xenograft.study.record import Study
+
+_OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)  # pipes have no width
+
+
+class _Bar:
+    """A `Watcher` that draws one bar for the whole job, with the time left."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+        self._left = 0.0
+
+    def total(self, units: float) -> None:
+        if units > 0:
+            self._task = self._bar.add_task("starting", total=units)
+
+    def begin(self, text: str, units: float) -> None:
+        self._left = units
+        if self._task is not None:
+            self._bar.update(self._task, description=text)
+
+    def advance(self, units: float) -> None:
+        units = min(units, self._left)
+        self._left -= units
+        if self._task is not None:
+            self._bar.advance(self._task, units)
+
+    def end(self, text: str) -> None:
+        self.advance(self._left)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[_Bar]:
+    """One progress display for a whole job; on a pipe, only its lines."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+    )  # fmt: skip
+    with Progress(*columns, console=_OUT, transient=True, disable=not _OUT.is_terminal) as bar:
+        yield _Bar(bar)
+
+
+@contextmanager
+def bar(text: str, count: int) -> Iterator[Callable[[int], None]]:
+    """A bar over `count` equal steps, with their rate."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.speed:.0f} images/s"), TimeRemainingColumn(),
+    )  # fmt: skip
+    columns = tuple(c for c in columns if not (isinstance(c, TextColumn) and "speed" in c.text_format))
+    with Progress(*columns, console=_OUT, transient=True, disable=not _OUT.is_terminal) as drawn:
+        task = drawn.add_task(text, total=count)
+        yield lambda steps: drawn.advance(task, steps)
+
+
+def said(text: str) -> None:
+    """A line."""
+    _OUT.print(printable(text), markup=False)
+
+
+def wrote(what: str, where: Path) -> None:
+    """What was written, and where."""
+    said(f"wrote {what}: {where}")
+
+
+def study_table(study: Study) -> None:
+    """Test results by backbone and recipe, then the paired differences in AUROC."""
+    from xenograft.report.groups import View
+
+    view = View.of(study)
+    if view.data["synthetic"]:
+        said("SYNTHETIC images: the numbers show that the tool works, nothing about patients.")
+    if view.data["leak_allowed"]:
+        said("LEAK ALLOWED: splits share patients or images; the numbers are too good.")
+    table = _table(
+        "backbone", "recipe", "lr x", "seeds", "AUROC (95 % CI)", "accuracy", "recall", "specificity", "F1", "G-mean"
+    )
+    for group in view.groups:
+        policy = view.main_policy
+        auroc = group.score(policy, "auroc")
+        interval = f" ({auroc.low:.3f}-{auroc.high:.3f})" if auroc is not None and auroc.low is not None else ""
+        cells = [f"{auroc.value:.3f}{interval}" if auroc is not None else "undefined"]
+        for metric in ("accuracy", "recall", "specificity", "f1", "g_mean"):
+            score = group.score(policy, metric)
+            cells.append(f"{score.value:.3f}" if score is not None else "-")
+        table.add_row(group.name, group.recipe, f"{group.lr_scale:g}", str(len(group.runs)), *cells)
+    _OUT.print(table)
+    threshold = "at threshold 0.5" if not view.multiclass else "macro averages"
+    said(f"Test split: {view.test_size()}; {threshold}; {view.interval_note()}")
+    for row in study.record.comparisons:
+        if row["metric"] == "auroc" and row["difference"] is not None:
+            shown = "no difference shown" if row["low"] <= 0 <= row["high"] else "differs"
+            said(
+                f"{row['backbone']} {row['a']} - {row['b']}: AUROC {row['difference']:+.3f} "
+                f"({row['low']:+.3f} to {row['high']:+.3f}), {shown}"
+            )
+
+
+def predictions(rows: Iterable[Prediction]) -> None:
+    """A few predictions."""
+    table = _table("image", "prediction", "probability")
+    for row in rows:
+        name = "/".join(Path(row.path).parts[-2:])
+        table.add_row(name, row.label or row.error, f"{max(row.probabilities, default=0.0):.3f}")
+    _OUT.print(table)
+
+
+def weights_table(rows: Sequence[WeightsStatus]) -> None:
+    """One line per backbone."""
+    table = _table("backbone", "weights", "where", "MiB", "sha256", "licence")
+    for row in rows:
+        size = f"{row.bytes / 2**20:.1f}" if row.bytes else ""
+        where = f"{row.origin}: {row.path.name}" if row.path is not None else ""
+        table.add_row(row.name, row.state, where, size, row.sha256[:12], row.licence)
+    _OUT.print(table)
+
+
+def diagnosis(found: Diagnosis) -> None:
+    """The machine, in lines."""
+    facts = found.environment
+    said(f"machine    {facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']} GB; GPU: {facts['gpu'] or 'none'}")
+    said(f"system     {facts['platform']}, Python {facts['python']}")
+    said(f"embedding  {found.engine.name} {found.engine.version} on {found.engine.device}, {found.engine.precision}")
+    said(f"training   {found.training}")
+    writable = "writable" if found.cache["writable"] else "NOT writable"
+    said(
+        f"cache      {found.cache['folder']}: {found.cache['mib']:.0f} MiB, {writable}, {found.cache['free_mib']:.0f} MiB free"
+    )
+    weights_table(found.weights)
+    for line in found.advice:
+        said(f"advice: {line}")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

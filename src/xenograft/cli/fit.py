@@ -1,0 +1,45 @@
+"""``xenograft fit``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from xenograft.cli import options
+
+_EXAMPLES = """\
+  xenograft fit chest/ -o model
+  xenograft fit chest/ --backbone mobilenet_v2 --recipe logistic --weights-dir weights/ --offline -o model"""
+
+
+def add(verbs: options.Verbs) -> None:
+    """Register the verb."""
+    parser = options.verb(verbs, "fit", "train one model and write it as a bundle that predicts anywhere", _EXAMPLES)
+    parser.add_argument("data", type=Path, help="folder (split/class/file or class/file), CSV or Parquet")
+    parser.add_argument("-o", "--output", type=Path, default=Path("bundle"), help="folder of the bundle (bundle)")
+    parser.add_argument("--backbone", metavar="NAME", default="efficientnet_lite0", help="(efficientnet_lite0)")
+    parser.add_argument("--recipe", metavar="NAME", default="probe", help="see compare --help (probe)")
+    options.add_training(parser)
+    options.add_pixels(parser)
+    options.add_reading(parser)
+    options.add_machine(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Call `xenograft.fit` and show what it made."""
+    from xenograft.api import fit
+    from xenograft.cli import display
+
+    with display.progress() as watcher:
+        result = fit(
+            args.data,
+            output=args.output,
+            watcher=watcher,
+            command=options.command_line(),
+            **options.settings(args, "data", "output"),
+        )
+    display.study_table(result.study)
+    display.said(f"The bundle gives the trained network's probabilities within {result.drift:.1e}.")
+    display.wrote("training record", args.output / "training" / "report" / "index.html")
+    display.wrote("bundle", args.output)

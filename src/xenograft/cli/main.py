@@ -1,0 +1,71 @@
+"""``xenograft VERB ...``: parse, call one function, say what was written. Imports nothing heavy before a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from xenograft import __version__
+from xenograft.cli import compare, demo, doctor, fit, predict, report, weights
+from xenograft.errors import XenograftError
+
+_DESCRIPTION = """\
+Carry features learned on real-world images (ImageNet) into medical image classifiers,
+and measure honestly what that gains over training from scratch."""
+
+_EXAMPLES = """\
+examples:
+  xenograft demo                                  everything once, offline, on synthetic images
+  xenograft compare chest/ --recipes probe,scratch --seeds 3 -o study
+  xenograft fit chest/ -o model && xenograft predict model new_images/ -o predictions.csv
+  xenograft weights list                          which weights are here, where missing ones belong
+
+"xenograft VERB --help" tells more about a verb."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="xenograft",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xenograft {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for module in (demo, compare, fit, predict, report, weights, doctor):
+        module.add(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0; 2 for anything that the user can mend; 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    args = build_parser().parse_args(arguments)
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        args.run(args)
+    except XenograftError as error:
+        if args.debug:
+            raise
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; finished work is kept, the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    print("terminated; finished work is kept, the same command goes on from here", file=sys.stderr)
+    raise SystemExit(143)

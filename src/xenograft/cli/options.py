@@ -1,0 +1,94 @@
+"""Options that several verbs share, and their way into keyword arguments."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+Verbs = Any  # argparse's own type for sub-parsers is private
+
+
+def verb(verbs: Verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    """A sub-command with ``--debug``."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show a traceback instead of one line")
+    return parser
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How a data set is read and split."""
+    group = parser.add_argument_group("reading the data")
+    group.add_argument("--images", type=Path, metavar="DIR", help="folder of a table's images (default: the table's)")
+    group.add_argument("--label-column", metavar="NAME", help="column of a table with the class")
+    group.add_argument("--patient-column", metavar="NAME", help="column of a table with the patient")
+    group.add_argument("--patient-regex", metavar="REGEX", help="patient key inside the path, e.g. '(P[0-9]+)_'")
+    group.add_argument(
+        "--catalog", metavar="NAME", help="known data set: chest_xray, phantom, none (default: recognise)"
+    )
+    group.add_argument("--positive", metavar="CLASS", help="the positive class of two")
+    group.add_argument("--val", type=float, metavar="SHARE", help="validation share of train, if not given (0.15)")
+    group.add_argument("--test", type=float, metavar="SHARE", help="test share of all, if not given (0.2)")
+    group.add_argument("--split-seed", type=int, metavar="N", help="seed of these splits (0)")
+    group.add_argument("--max-skip", type=float, metavar="SHARE", help="unreadable files to accept (0.01)")
+    group.add_argument("--min-side", type=int, metavar="PX", help="smallest image side to accept (16)")
+    group.add_argument(
+        "--allow-leak", action="store_true", default=None, help="go on although splits leak; every page is stamped"
+    )
+
+
+def add_pixels(parser: argparse.ArgumentParser) -> None:
+    """From pixels to the network."""
+    group = parser.add_argument_group("images")
+    group.add_argument("--normalise", choices=("weights", "paper"), help="the weights' own mean and sd, or 0.5/0.5")
+    group.add_argument("--fit", choices=("squash", "pad", "crop"), help="geometry (default: squash, the whole image)")
+    group.add_argument("--size", type=int, metavar="PX", help="input side (default: the backbone's)")
+    group.add_argument("--colour", action="store_true", default=None, help="keep colour (default: gray, replicated)")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Overrides of the recipes."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's (20)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="instead of the recipe's (64)")
+    group.add_argument(
+        "--views", type=int, metavar="N",
+        help="augmented views of each training image for frozen backbones (0: the image itself; 20: the paper's recipe)",
+    )  # fmt: skip
+    group.add_argument("--augment", choices=("paper", "none"), help="augmentation preset")
+    group.add_argument("--resamples", type=int, metavar="N", help="bootstrap resamples (2000)")
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Engines, weights and caches."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--engine", choices=("auto", "openvino", "torch"), help="what embeds with a frozen backbone")
+    group.add_argument("--precision", choices=("auto", "bf16", "f32"), help="of embedding and training")
+    group.add_argument("--threads", type=int, metavar="N", help="threads that decode images (2)")
+    group.add_argument("--offline", action="store_true", default=None, help="never download weights")
+    add_folders(parser)
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Where weights and the cache lie."""
+    parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="folder with weight files")
+    parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="cache (default: $XENOGRAFT_CACHE or the user's)")
+
+
+def settings(args: argparse.Namespace, *without: str) -> dict[str, Any]:
+    """The options that the user gave, as keyword arguments."""
+    own = {"run", "verb", "debug", *without}
+    return {key: value for key, value in vars(args).items() if key not in own and value is not None}
+
+
+def command_line() -> str:
+    """The command as it was typed, for the record."""
+    return shlex.join(["xenograft", *sys.argv[1:]])
