@@ -131,7 +131,7 @@ class Bundle:
                 prepared.append(prepare(read_picture(path).pixels, self.preprocess))
             except FileError as error:
                 failed[position] = str(error)
-        answers = iter(())
+        answers: Iterator[NDArray[np.float64]] = iter(())
         if prepared:
             stacks = (np.stack(prepared[i : i + BATCH]) for i in range(0, len(prepared), BATCH))
             answers = iter(self.probabilities(stacks))

@@ -11,7 +11,8 @@ from typing import Any
 
 from xenograft.api import cache_folder, weights
 from xenograft.backbones.weights import WeightsStatus
-from xenograft.features.engine import EngineChoice, choose_engine, has_bf16, torch_device
+from xenograft.errors import listed
+from xenograft.features.engine import EngineChoice, choose_engine, has_bf16, torch_device, trains_in_bf16
 from xenograft.study import environment
 
 
@@ -42,7 +43,7 @@ def doctor(*, weights_dir: str | Path | None = None, cache_dir: Path | None = No
     return Diagnosis(
         environment=facts,
         engine=choose_engine(),
-        training=f"torch on {device}, {'bf16' if has_bf16(device) else 'f32'}",
+        training=f"torch on {device}, {'bf16' if trains_in_bf16(device) else 'f32'}",
         weights=rows,
         cache=cache,
         advice=tuple(_advice(facts, rows, cache, device)),
@@ -77,7 +78,7 @@ def _advice(facts: dict[str, Any], rows: tuple[WeightsStatus, ...], cache: dict[
     missing = [row.name for row in rows if row.state == "missing"]
     if missing:
         advice.append(
-            f"{len(missing)} backbones have no weights here ({', '.join(missing[:3])}, ...); they are downloaded at first "
+            f"{len(missing)} backbones have no weights here ({listed(missing, most=3)}); they are downloaded at first "
             "use, or put the files in a folder and pass --weights-dir (xenograft weights list names them)"
         )
     if device == "cpu" and importlib.util.find_spec("openvino") is None:

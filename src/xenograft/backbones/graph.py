@@ -15,6 +15,9 @@ class PixelGraph(nn.Module):
     (N, 3, S, S) float32, normalised.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
         self.network = network

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from xenograft.errors import printable
@@ -69,10 +78,9 @@ def progress() -> Iterator[_Bar]:
 def bar(text: str, count: int) -> Iterator[Callable[[int], None]]:
     """A bar over `count` equal steps, with their rate."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.speed:.0f} images/s"), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TaskProgressColumn(
+            show_speed=True), TimeRemainingColumn(),
     )  # fmt: skip
-    columns = tuple(c for c in columns if not (isinstance(c, TextColumn) and "speed" in c.text_format))
     with Progress(*columns, console=_OUT, transient=True, disable=not _OUT.is_terminal) as drawn:
         task = drawn.add_task(text, total=count)
         yield lambda steps: drawn.advance(task, steps)
@@ -148,9 +156,8 @@ def diagnosis(found: Diagnosis) -> None:
     said(f"embedding  {found.engine.name} {found.engine.version} on {found.engine.device}, {found.engine.precision}")
     said(f"training   {found.training}")
     writable = "writable" if found.cache["writable"] else "NOT writable"
-    said(
-        f"cache      {found.cache['folder']}: {found.cache['mib']:.0f} MiB, {writable}, {found.cache['free_mib']:.0f} MiB free"
-    )
+    free = found.cache["free_mib"] / 1024
+    said(f"cache      {found.cache['folder']}: {found.cache['mib']:.0f} MiB, {writable}, {free:.0f} GiB free")
     weights_table(found.weights)
     for line in found.advice:
         said(f"advice: {line}")

@@ -61,7 +61,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=int, metavar="N", help="instead of the recipe's (64)")
     group.add_argument(
         "--views", type=int, metavar="N",
-        help="augmented views of each training image for frozen backbones (0: the image itself; 20: the paper's recipe)",
+        help="frozen backbones: augmented views of each training image (0: the image itself; 20: as in the paper)",
     )  # fmt: skip
     group.add_argument("--augment", choices=("paper", "none"), help="augmentation preset")
     group.add_argument("--resamples", type=int, metavar="N", help="bootstrap resamples (2000)")

@@ -35,9 +35,8 @@ def run(args: argparse.Namespace) -> None:
     display.weights_table(rows)
     missing = [row for row in rows if row.state == "missing"]
     if missing:
-        display.said(
-            f"Missing files go into {weights_folder(cache_folder(args.cache_dir))} or any folder named with --weights-dir:"
-        )
+        folder = weights_folder(cache_folder(args.cache_dir))
+        display.said(f"Missing files go into {folder}, or into any folder named with --weights-dir:")
         for row in missing:
             display.said(f"  {row.files[0]}  from {row.url or 'its publisher'}")
     if bad := [row.name for row in rows if row.state in ("mismatch", "unreadable")]:

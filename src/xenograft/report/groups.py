@@ -167,8 +167,8 @@ class View:
 
     @property
     def level(self) -> str:
-        """The confidence level as text: ``95 %``."""
-        return f"{100 * float(self.card.get('level') or 0.95):g} %"
+        """The confidence level as text: ``95 %``, with a space that does not break."""
+        return f"{100 * float(self.card.get('level') or 0.95):g}\u00a0%"
 
     @property
     def stamps(self) -> tuple[str, ...]:
@@ -180,6 +180,15 @@ class View:
     def most_seeds(self) -> int:
         """The largest number of seeds in a group."""
         return max(len(group.runs) for group in self.groups)
+
+    def line_note(self) -> str:
+        """What solid, dashed and dotted lines mean, as far as the study has them."""
+        kinds = ["solid: pretrained weights (transfer)"] if any(g.transfer for g in self.groups) else []
+        if any(not g.transfer and g.recipe != "random" for g in self.groups):
+            kinds.append("dashed: random start (scratch)")
+        if any(not g.transfer and g.recipe == "random" for g in self.groups):
+            kinds.append("dotted: frozen random weights (control)")
+        return f"{'; '.join(kinds).capitalize()}."
 
     def at(self, lr_scale: float) -> tuple[Group, ...]:
         """The groups of one learning-rate scale."""

@@ -15,6 +15,7 @@ from xenograft.errors import printable
 
 # Okabe & Ito (2008), safe for colour-blind readers; their yellow is too pale for lines on white, so grey stands for it.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_DARKER = {"#E69F00": "#9A6A00", "#56B4E9": "#2679AB", "#CC79A7": "#A34B7C", "#7F7F7F": "#5F5F5F"}
 INK, SOFT, FAINT = "#1a1a1a", "#6b6b6b", "#dcdcdc"
 ALARM = "#B00020"
 
@@ -73,7 +74,7 @@ RECIPE_NOTES = {
 }
 _MARKERS = {"scratch": "o", "random": "s", "probe": "o", "logistic": "s", "partial": "^", "full": "D", "lp_ft": "v"}
 _DASHES: dict[str, Any] = {"scratch": (0, (4, 1.6)), "random": (0, (1, 1.3))}
-_WIDTHS = {"logistic": 0.8, "partial": 1.7, "full": 2.2, "lp_ft": 2.6}
+_WIDTHS = {"logistic": 1.3, "partial": 1.7, "full": 2.2, "lp_ft": 2.6}
 
 METRICS = {
     "loss": "Loss",
@@ -139,6 +140,19 @@ def split_name(name: str) -> str:
 def colours(backbones: Sequence[str]) -> dict[str, str]:
     """One colour per backbone; beyond eight they repeat and the direct labels tell them apart."""
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(backbones)}
+
+
+def ink(colour: str) -> str:
+    """The colour for words: the paler colours are darkened until small type is readable on white."""
+    return _DARKER.get(colour, colour)
+
+
+def shade(recipe: str, colour: str) -> str:
+    """A paler tone for the second of the solid lines that share a backbone's colour."""
+    if recipe not in {"logistic", "partial"}:
+        return colour
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + 0.45 * (255 - part)):02x}" for part in parts)
 
 
 def line(recipe: str, *, transfer: bool) -> dict[str, Any]:

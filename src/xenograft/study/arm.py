@@ -210,7 +210,7 @@ class _TunedArm:
         with clock("fit"):
             self._network = self._prepared(train, val, images)
             self._graph = PixelGraph(self._network, arm.preprocess)
-            self._graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._graph.to(memory_format=torch.channels_last)
             fitted = self._fit(images, held_out, len(train.classes), checkpoint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
         if fitted.stopped:

@@ -35,7 +35,7 @@ def peak_memory_mb() -> float:
     """Highest resident memory of this process so far, in MiB."""
     usage = psutil.Process().memory_info()
     if hasattr(usage, "peak_wset"):  # Windows
-        return round(usage.peak_wset / 2**20, 1)
+        return float(round(usage.peak_wset / 2**20, 1))
     import resource
 
     unit = 1 if platform.system() == "Darwin" else 1024

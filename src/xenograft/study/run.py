@@ -26,7 +26,7 @@ from xenograft.errors import DataError, UsageError, printable
 from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
 from xenograft.evaluate.scorecard import scorecard
 from xenograft.evaluate.threshold import FIXED, enough, youden
-from xenograft.features.engine import choose_engine, has_bf16, torch_device
+from xenograft.features.engine import choose_engine, torch_device, trains_in_bf16
 from xenograft.storage import atomic_path, atomic_write, read_json, sha256_of
 from xenograft.study import environment
 from xenograft.study.arm import Arm, Workshop, train_arm, weights_facts
@@ -119,7 +119,9 @@ def make_workshop(config: StudyConfig, *, cache: Path, watcher: Watcher) -> Work
     device = torch_device()
     return Workshop(
         engine=choose_engine(config.engine, config.precision),
-        machine=Machine(device, bf16=config.precision != "f32" and has_bf16(device)),
+        machine=Machine(
+            device, bf16=config.precision == "bf16" or (config.precision == "auto" and trains_in_bf16(device))
+        ),
         cache=cache,
         threads=config.threads or 2,
         weights_dir=config.weights_dir,

@@ -80,7 +80,7 @@ def fit_linear(data: HeadData, *, recipe: Recipe, seed: int, measure: Measure) -
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 100_003 + number))
         view = train[number % len(train)]
-        for part in order.split(recipe.batch_size):
+        for part in torch.split(order, recipe.batch_size):
             yield view[part], labels[part]
 
     source = TrainingData(
@@ -140,7 +140,7 @@ def _path_losses(
 class _QuietLogistic(LogisticRegression):  # type: ignore[misc]
     """Logistic regression whose weak, unselected strengths may stop before they converge."""
 
-    def fit(self, features: Array, labels: NDArray[np.int64]) -> _QuietLogistic:  # type: ignore[override]
+    def fit(self, features: Array, labels: NDArray[np.int64]) -> _QuietLogistic:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(features, labels)
@@ -156,7 +156,7 @@ def _standard(train: Array) -> tuple[Array, Array]:
     flat = train.reshape(-1, train.shape[-1])
     mean, scale = flat.mean(axis=0), flat.std(axis=0)
     dead = scale <= 1e-6 * scale.max()
-    return mean, np.where(dead, np.float32(1.0), scale)
+    return mean, np.where(dead, 1.0, scale).astype(np.float32)
 
 
 def _unchanged(train: Array) -> tuple[Array, Array]:
@@ -175,4 +175,4 @@ def _folded(
 ) -> Head:
     """The layer on raw features that equals this layer on standardised ones."""
     raw = weight / scale
-    return Head(raw, bias - raw @ mean, history, best_epoch, chosen)
+    return Head(raw, (bias - raw @ mean).astype(np.float32), history, best_epoch, chosen)

@@ -149,7 +149,7 @@ def _train_epoch(
             logits = network(inputs)
         loss = loss_of(logits.float(), labels, weights)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         with torch.no_grad():
             right = (probabilities_of(logits.float()).argmax(dim=1) == labels).sum()

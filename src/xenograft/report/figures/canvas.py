@@ -71,9 +71,8 @@ class Sheet:
 
     def finish(self, *, name: str, number: str, title: str, caption: str) -> Drawing:
         """Save as SVG and PDF, without dates, so that the same records give the same bytes."""
-        svg, pdf = io.StringIO(), io.BytesIO()
+        svg = io.StringIO()
         self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        self.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         file = re.sub(r"'DejaVu Sans'(?:, [^;\"<]*?sans-serif)?", _FONT, svg.getvalue())
         return Drawing(
             name=name,
@@ -82,9 +81,16 @@ class Sheet:
             caption=caption,
             svg=_inline(file, name, f"{number}. {title}"),
             file=file,
-            pdf=pdf.getvalue(),
+            pdf=_pdf(self.figure),
             share=min(1.0, self.width / WIDTH),
         )
+
+
+def _pdf(figure: Figure) -> bytes:
+    """The figure with its fonts embedded; subsetting them is most of a report's time."""
+    pdf = io.BytesIO()
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return pdf.getvalue()
 
 
 def _inline(file: str, name: str, label: str) -> str:
@@ -148,7 +154,16 @@ def label_ends(
             transform=axes.transAxes,
             clip_on=False,
         )
-        axes.text(1 + reach, place, text, color=colour, fontsize=size, va="center", ha="left", transform=axes.transAxes)
+        axes.text(
+            1 + reach,
+            place,
+            text,
+            color=style.ink(colour),
+            fontsize=size,
+            va="center",
+            ha="left",
+            transform=axes.transAxes,
+        )
 
 
 def quiet(axes: Axes) -> None:

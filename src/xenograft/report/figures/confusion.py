@@ -34,7 +34,7 @@ def confusion(view: View, lr_scale: float) -> Drawing | None:
     gap, head, foot = 0.14, 0.5, 0.24
     side = min(0.56 * size, (7.1 - left - gap * columns) / max(columns, 1))
     upright = max(len(name) for name in names) * 0.052 > side / size
-    foot += 0.05 * max(len(name) for name in names) if upright else 0
+    foot += 0.047 * max(len(name) for name in names) - 0.1 if upright else 0
     rows = -(-len(found) // columns)
     pitch = side + head + foot
     sheet = Sheet(rows * pitch + 0.05, width=max(3.0, left + columns * (side + gap)), stamps=view.stamps)
@@ -43,7 +43,7 @@ def confusion(view: View, lr_scale: float) -> Drawing | None:
         axes = sheet.axes(left + column * (side + gap), row * pitch + head, side, side)
         _matrix(axes, counts, side)
         x, y = left + column * (side + gap), row * pitch + head
-        sheet.text(x, y - 0.3, group.name, color=view.colours[group.backbone], weight="bold", fontsize=6.9)
+        sheet.text(x, y - 0.3, group.name, color=style.ink(view.colours[group.backbone]), weight="bold", fontsize=6.9)
         seeds = f", seed {seed}" if len(group.runs) > 1 else ""
         sheet.text(x, y - 0.14, f"{style.recipe_name(group.recipe)}{seeds}", fontsize=6.6)
         axes.set_yticks(range(size), names if column == 0 else [""] * size)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from xenograft.report import style
@@ -27,22 +28,28 @@ def curves(view: View, lr_scale: float) -> Drawing | None:
     columns = 2 * len(backbones) if len(backbones) <= 2 else -(-len(backbones) // -(-len(backbones) // 4))
     rows = -(-2 * len(backbones) // columns) if len(backbones) <= 2 else 2 * -(-len(backbones) // columns)
     left, gap = 0.4, 0.14
-    side = min(2.1, (7.1 - left - 0.05 - gap * (columns - 1)) / columns)
-    width = left + columns * side + (columns - 1) * gap + 0.05
+    together = len(backbones) <= 2  # ROC and PR side by side; otherwise PR in rows of its own below
+    apart = left if together else 0.0
+    side = min(2.1, (7.1 - left - apart - 0.05 - gap * (columns - 1)) / columns)
+    width = left + apart + columns * side + (columns - 1) * gap + 0.05
     pitch = side + 0.52
     sheet = Sheet(rows * pitch + 0.06, width=width, stamps=view.stamps)
     for kind, (name, _, _) in enumerate(_KINDS):
         for i, backbone in enumerate(backbones):
-            place = kind * len(backbones) + i if len(backbones) <= 2 else kind * (rows // 2) * columns + i
+            place = kind * len(backbones) + i if together else kind * (rows // 2) * columns + i
             row, column = divmod(place, columns)
-            axes = sheet.axes(left + column * (side + gap), 0.26 + row * pitch, side, side)
+            axes = sheet.axes(left + kind * apart + column * (side + gap), 0.26 + row * pitch, side, side)
             own = [group for group in groups if group.backbone == backbone]
             _panel(axes, view, own, tables, kind=kind)
             axes.set_title(
-                f"{style.backbone_name(backbone)} · {name}", color=view.colours[backbone], pad=4, fontsize=7.2
+                f"{style.backbone_name(backbone)} · {name}",
+                color=style.ink(view.colours[backbone]),
+                pad=4,
+                fontsize=7.2,
             )
-            axes.tick_params(labelleft=column == 0 or (i == 0 and kind == 1))
-            if column == 0:
+            first = column == 0 or i == 0
+            axes.tick_params(labelleft=first)
+            if first:
                 axes.set_ylabel("Sensitivity" if kind == 0 else "Precision", labelpad=1)
             axes.set_xlabel("1 − specificity" if kind == 0 else "Recall", labelpad=1)
     main = lr_scale == 1.0
@@ -57,7 +64,7 @@ def curves(view: View, lr_scale: float) -> Drawing | None:
 def _caption(view: View) -> str:
     parts = [f"{view.test_size()}. Numbers: AUROC and average precision from the scorecards"]
     parts[0] += ", mean over seeds." if view.most_seeds > 1 else "."
-    parts.append("Solid: transfer; dashed: scratch; dotted: frozen random weights.")
+    parts.append(view.line_note())
     if view.most_seeds > 1:
         parts.append("Thin: single seeds; thick: their mean at equal false-positive rate (ROC) or recall (PR).")
     if view.multiclass:
@@ -83,17 +90,17 @@ def _panel(
 ) -> None:
     _, curve, metric = _KINDS[kind]
     if kind == 0:
-        axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.6)
+        axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.6, zorder=1)
     else:
         labels = next(iter(tables.values())).labels
         share = 1 / len(view.classes) if view.multiclass else float((labels == 1).mean())
-        axes.plot([0, 1], [share, share], color="#bbbbbb", linewidth=0.6)
+        axes.plot([0, 1], [share, share], color="#bbbbbb", linewidth=0.6, zorder=1)
     notes: list[tuple[float, Group]] = []
     for group in groups:
         found = [c for r in group.runs if r.id in tables and (c := _averaged(tables[r.id], curve)) is not None]
         if not found:
             continue
-        colour = view.colours[group.backbone]
+        colour = style.shade(group.recipe, view.colours[group.backbone])
         if len(found) > 1:
             for single in found:
                 axes.plot(_GRID, single, color=colour, alpha=0.28, linewidth=0.5)
@@ -109,10 +116,12 @@ def _panel(
 
 def _key(axes: Axes, notes: Sequence[tuple[float, Group]], colours: dict[str, str]) -> None:
     """Names and areas, best first, in the corner that good curves leave empty; each with a piece of its line."""
+    cover = Rectangle((0.27, 0.0), 0.74, 0.095 * len(notes) + 0.02, facecolor="white", edgecolor="none", zorder=1.5)
+    axes.add_patch(cover)  # the line of chance must not strike the names through
     for i, (value, group) in enumerate(sorted(notes, key=lambda note: -note[0])):
         y = 0.06 + 0.095 * (len(notes) - 1 - i)
         look = style.line(group.recipe, transfer=group.transfer)
-        axes.plot([0.3, 0.42], [y, y], color=colours[group.backbone], **look)
+        axes.plot([0.3, 0.42], [y, y], color=style.shade(group.recipe, colours[group.backbone]), **look)
         axes.text(0.45, y, style.recipe_name(group.recipe), fontsize=6.4, va="center")
         axes.text(1.0, y, style.number(value if value >= 0 else None), fontsize=6.4, va="center", ha="right")
 
@@ -126,7 +135,10 @@ def _averaged(table: Predictions, curve: Callable[[NDArray[np.bool_], Curve], Cu
         if truth.all() or not truth.any():
             continue
         found.append(curve(truth, table.probabilities[:, k]))
-    return np.asarray(np.mean(found, axis=0)) if found else None
+    if not found:
+        return None
+    mean: Curve = np.mean(found, axis=0)
+    return mean
 
 
 def _counts(truth: NDArray[np.bool_], scores: Curve) -> tuple[Curve, Curve]:
@@ -142,7 +154,7 @@ def _roc(truth: NDArray[np.bool_], scores: Curve) -> Curve:
     hits, alarms = _counts(truth, scores)
     rates = np.append(0.0, alarms / max(1.0, alarms[-1]))
     heights = np.append(0.0, hits / hits[-1])
-    result = np.interp(_GRID, rates, heights)
+    result: Curve = np.interp(_GRID, rates, heights)
     result[0] = 0.0  # every curve begins in the corner
     return result
 

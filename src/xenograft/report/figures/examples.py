@@ -21,10 +21,11 @@ _MOST = 48
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """One class and its pictures as data URIs."""
+    """One class and its pictures as data URIs; `most`: pictures of the class that has the most."""
 
     name: str
     pictures: tuple[str, ...]
+    most: int
 
 
 def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
@@ -41,7 +42,8 @@ def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
             found.append((printable(name), readable))
     if not found:
         return None, (), lost
-    strips = tuple(Strip(name, tuple(_uri(picture) for picture in pictures)) for name, pictures in found)
+    most = max(len(pictures) for _, pictures in found)
+    strips = tuple(Strip(name, tuple(_uri(picture) for picture in pictures), most) for name, pictures in found)
     return _sheet(view, found), strips, lost
 
 

@@ -51,8 +51,8 @@ def _caption(view: View, groups: Sequence[Group]) -> str:
         view.interval_note(),
         "The scales do not begin at zero.",
         (
-            "The paper plots test figures at every epoch. Here the test set is opened once per run, after every choice, "
-            "so the course over epochs is shown on validation images (Figure 3)."
+            "The paper plots test figures at every epoch. Here the test set is opened once per run, after every "
+            "choice, so the course over epochs is shown on validation images (Figure 3)."
         ),
     ]
     if view.paper and any(published.find(g.backbone, g.recipe, g.lr_scale) for g in groups):
@@ -81,7 +81,7 @@ def name_rows(sheet: Sheet, view: View, rows: Sequence[tuple[str, str]], places:
                 0.02,
                 HEAD + place,
                 style.backbone_name(backbone),
-                color=view.colours[backbone],
+                color=style.ink(view.colours[backbone]),
                 weight="bold",
                 fontsize=7.2,
             )

@@ -59,9 +59,7 @@ def training(view: View, lr_scale: float) -> Drawing | None:
 
 def _caption(view: View, groups: Sequence[Group], drawn: Sequence[Group], measures: Sequence[str]) -> str:
     parts = [", ".join(_MEASURES[m].lower() for m in measures).capitalize().replace("f1", "F1") + " by epoch."]
-    parts.append("Solid: pretrained weights (transfer). Dashed: random start (scratch).")
-    if any(group.recipe == "random" for group in drawn):
-        parts.append("Dotted: frozen random weights (control).")
+    parts.append(view.line_note())
     if view.most_seeds > 1:
         parts.append(f"Thick lines: mean over up to {view.most_seeds} seeds; thin lines: single seeds.")
     without = [group.label for group in groups if group not in drawn]
@@ -84,7 +82,7 @@ def _course(group: Group, measure: str) -> _Line | None:
 
 def _draw(axes: Axes, courses: Sequence[_Line], colours: dict[str, str]) -> None:
     for course in courses:
-        colour = colours[course.group.backbone]
+        colour = style.shade(course.group.recipe, colours[course.group.backbone])
         look = style.line(course.group.recipe, transfer=course.group.transfer)
         alone = "." if len(course.epochs) == 1 else None  # a single epoch would be an invisible line
         if len(course.seeds) > 1:
@@ -100,10 +98,12 @@ def _draw(axes: Axes, courses: Sequence[_Line], colours: dict[str, str]) -> None
 
 def _overlay(view: View, groups: Sequence[Group], measures: Sequence[str]) -> Sheet:
     """Few lines: all backbones in one panel per measure, two panels a row, names at the line ends."""
-    width, height, left, names = 1.85, 1.75, 0.42, 1.26
+    single = len({group.backbone for group in groups}) == 1
+    words = [style.recipe_name(group.recipe) if single else group.label for group in groups]
+    height, left, names = 1.75, 0.42, 0.26 + 0.054 * max(len(word) for word in words)
+    width = 7.1 / 2 - left - names
     rows = -(-len(measures) // 2)
     sheet = Sheet(rows * (height + 0.55) + 0.1, stamps=view.stamps)
-    single = len({group.backbone for group in groups}) == 1
     for i, measure in enumerate(measures):
         row, column = divmod(i, 2)
         axes = sheet.axes(left + column * (width + names + left), 0.26 + row * (height + 0.55), width, height)
@@ -145,7 +145,7 @@ def _multiples(view: View, groups: Sequence[Group], backbones: Sequence[str], me
                     0.02,
                     top + row * pitch - 0.11,
                     style.backbone_name(backbone),
-                    color=view.colours[backbone],
+                    color=style.ink(view.colours[backbone]),
                     weight="bold",
                     fontsize=7.5,
                 )
@@ -159,6 +159,7 @@ def _multiples(view: View, groups: Sequence[Group], backbones: Sequence[str], me
             axes._courses = courses  # type: ignore[attr-defined]
         low = min(axes.get_ylim()[0] for axes in found)
         high = max(axes.get_ylim()[1] for axes in found)
+        low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
         found[-1].set_xlabel("Epoch", fontsize=6.8, labelpad=1)
         for axes in found:
             axes.set_ylim(low, high)

@@ -14,6 +14,7 @@ def differences(view: View) -> Table | None:
     comparisons = view.study.record.comparisons
     if not comparisons:
         return None
+    loss = " For the loss, lower is better." if any(c["metric"] == "loss" for c in comparisons) else ""
     ordered = sorted(comparisons, key=_order)
     rows = tuple(_row(c, first=i == 0 or _pair(ordered[i - 1]) != _pair(c)) for i, c in enumerate(ordered))
     return Table(
@@ -22,7 +23,7 @@ def differences(view: View) -> Table | None:
         title=f"Paired differences on the test set ({view.test_size()})",
         caption=f"First recipe minus second, on the same images. Interval: {view.level}, paired patient-cluster "
         f"bootstrap. {style.plural(len(rows), 'comparison')} in all; the intervals are not adjusted for their number. "
-        "Differences of rates are in percentage points. For the loss, lower is better.",
+        f"Differences of rates are in percentage points.{loss}",
         columns=(
             Column("Model", words=True, csv=("backbone",)),
             Column("Recipes", words=True, csv=("a", "b", "lr_scale")),

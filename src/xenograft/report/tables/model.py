@@ -26,6 +26,7 @@ _LATEX = {
     "×": r"\ensuremath{\times}",
     "–": "--",
     "…": r"\dots{}",
+    "\u00a0": "~",
 }
 
 

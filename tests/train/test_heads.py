@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from xenograft.study.arm import measure
+from xenograft.train import heads
+from xenograft.train.heads import HeadData, fit_linear, fit_logistic
+from xenograft.train.recipes import lookup
+
+
+def data(classes: int = 2, *, views: int = 1, scale: float = 1.0, count: int = 240) -> HeadData:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, count)
+    centres = rng.normal(size=(classes, 12))
+    features = (rng.normal(size=(count, 12)) + centres[labels]).astype(np.float32) * scale
+    half = count // 2
+    train = np.stack([features[:half] + rng.normal(size=(half, 12)) * 0.01 * scale for _ in range(views)])
+    groups = np.arange(half) // 2
+    return HeadData(train.astype(np.float32), labels[:half], groups, features[half:], labels[half:], classes)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_papers_head_separates_what_can_be_separated(classes: int, views: int) -> None:
+    given = data(classes, views=views)
+    head = fit_linear(given, recipe=replace(lookup("probe"), head_lr=0.02), seed=0, measure=measure)
+    scores = head.probabilities(given.val)
+    assert scores.shape == (120, classes)
+    np.testing.assert_allclose(scores.sum(1), 1.0)
+    auroc = roc_auc_score(given.val_labels, scores[:, 1] if classes == 2 else scores, multi_class="ovr")
+    assert auroc > 0.85
+    assert len(head.history) == 20
+
+
+def test_a_seed_decides_everything() -> None:
+    given = data()
+    first, again = (fit_linear(given, recipe=lookup("probe"), seed=4, measure=measure) for _ in range(2))
+    other = fit_linear(given, recipe=lookup("probe"), seed=5, measure=measure)
+    np.testing.assert_array_equal(first.weight, again.weight)
+    assert not np.array_equal(first.weight, other.weight)
+
+
+def test_standardising_makes_the_scale_of_features_irrelevant() -> None:
+    recipe = lookup("random")
+    plain, tiny = (fit_linear(d, recipe=recipe, seed=0, measure=measure) for d in (data(), data(scale=2.0**-20)))
+    np.testing.assert_allclose(
+        plain.probabilities(data().val), tiny.probabilities(data(scale=2.0**-20).val), atol=1e-4
+    )
+
+
+def test_logistic_equals_scikit_learn_at_the_chosen_strength() -> None:
+    given = data()
+    head = fit_logistic(given, seed=0)
+    scaler = StandardScaler().fit(given.train[0])
+    reference = LogisticRegression(C=head.chosen["C"], class_weight="balanced", max_iter=1000).fit(
+        scaler.transform(given.train[0]), given.train_labels
+    )
+    expected = reference.predict_proba(scaler.transform(given.val))
+    np.testing.assert_allclose(head.probabilities(given.val), expected, atol=2e-3)
+    assert head.chosen["C"] in heads.STRENGTHS
+
+
+def test_validation_labels_cannot_reach_the_logistic_choice() -> None:
+    given = data()
+    swapped = replace(given, val_labels=1 - given.val_labels, val=given.val[::-1])
+    np.testing.assert_array_equal(fit_logistic(given, seed=0).weight, fit_logistic(swapped, seed=0).weight)
+
+
+def test_patients_are_never_cut_by_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = data(views=2)
+    seen: list[bool] = []
+    original = heads.StratifiedGroupKFold.split
+
+    def watched(self: object, x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> object:
+        for inside, outside in original(self, x, y, groups):
+            seen.append(set(groups[inside]).isdisjoint(groups[outside]))
+            yield inside, outside
+
+    monkeypatch.setattr(heads.StratifiedGroupKFold, "split", watched)
+    fit_logistic(given, seed=0)
+    assert seen == [True] * 5
+
+
+def test_a_feature_that_never_moves_is_harmless() -> None:
+    given = data()
+    train, val = given.train.copy(), given.val.copy()
+    train[..., 0], val[..., 0] = 7.0, 7.0
+    head = fit_logistic(replace(given, train=train, val=val), seed=0)
+    assert np.isfinite(head.weight).all()
+    assert np.isfinite(head.probabilities(val)).all()
+
+
+def test_too_few_patients_to_cross_validate() -> None:
+    given = data()
+    single = replace(given, groups=np.zeros_like(given.groups))
+    assert fit_logistic(single, seed=0).chosen == {"C": 1e-2, "folds": 1.0}

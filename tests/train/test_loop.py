@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xenograft.backbones import build, catalog
+from xenograft.data.augment import PAPER
+from xenograft.errors import ProcessError
+from xenograft.train.images import ImageSet
+from xenograft.train.loop import Fitted, Machine, TrainingData, fit
+from xenograft.train.network import Classifier, class_weights_of
+from xenograft.train.recipes import Recipe, lookup
+
+RECIPE = replace(lookup("probe"), epochs=6, batch_size=16, head_lr=0.05)
+
+
+def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    return {"loss": 0.0, "accuracy": float((probabilities.argmax(1) == labels).mean()), "f1": 0.0, "auroc": 0.0}
+
+
+def data(seed: int = 0, *, noise: float = 0.5) -> TrainingData:
+    rng = np.random.default_rng(seed)
+    labels = torch.from_numpy(rng.integers(0, 2, 80))
+    inputs = torch.from_numpy(rng.normal(size=(80, 5)).astype(np.float32) * noise) + labels[:, None]
+
+    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(80, generator=torch.Generator().manual_seed(number))
+        for part in torch.split(order, 16):
+            yield inputs[part], labels[part]
+
+    return TrainingData(epoch, 5, lambda: iter([(inputs, labels)]), class_weights_of(labels, 2))
+
+
+def layer() -> nn.Linear:
+    made = nn.Linear(5, 1)
+    nn.init.zeros_(made.weight)
+    nn.init.zeros_(made.bias)
+    return made
+
+
+def train(network: nn.Module, recipe: Recipe = RECIPE, source: TrainingData | None = None, **more: object) -> Fitted:
+    return fit(network, source or data(), recipe=recipe, measure=measure, machine=Machine(), **more)  # type: ignore[arg-type]
+
+
+def test_it_learns_and_keeps_the_best_epoch() -> None:
+    network = layer()
+    fitted = train(network)
+    losses = [row["selection_loss"] for row in fitted.history]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    assert fitted.history[fitted.best_epoch - 1]["selection_loss"] == min(losses)
+    assert fitted.history[-1]["val_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_p2_resume_equals_the_uninterrupted_run(tmp_path: Path, optimiser: str) -> None:
+    recipe = replace(RECIPE, optimiser=optimiser)  # type: ignore[arg-type]
+    whole = layer()
+    expected = train(whole, recipe)
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    steps = 0
+
+    def killed(_images: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 13:  # in the third epoch
+            raise Stop
+
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stop):
+        train(layer(), recipe, checkpoint=checkpoint, on_step=killed)
+    resumed = layer()
+    fitted = train(resumed, recipe, checkpoint=checkpoint)
+    assert torch.equal(whole.weight, resumed.weight)
+    assert torch.equal(whole.bias, resumed.bias)
+    for a, b in zip(expected.history, fitted.history, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+def test_patience_stops_and_the_best_epoch_is_restored() -> None:
+    network = layer()
+    recipe = replace(RECIPE, epochs=30, head_lr=5.0, patience=3)
+    fitted = train(network, recipe, data(noise=3.0))
+    assert len(fitted.history) < 30
+    assert len(fitted.history) - fitted.best_epoch == 3
+
+
+def test_p15_a_loss_that_is_not_finite_keeps_the_best_epoch() -> None:
+    source = data()
+
+    def poisoned(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, labels in source.epoch(number):
+            yield (inputs * float("nan") if number == 2 else inputs), labels
+
+    network = layer()
+    fitted = train(network, source=replace(source, epoch=poisoned))
+    assert len(fitted.history) == 2
+    assert "epoch 3" in fitted.stopped
+    assert torch.isfinite(network.weight).all()
+
+
+def test_p15_from_the_first_epoch_on_is_an_error() -> None:
+    source = data()
+
+    def poisoned(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, labels in source.epoch(number):
+            yield inputs * float("nan"), labels
+
+    with pytest.raises(ProcessError, match="E-PROC-15"):
+        train(layer(), source=replace(source, epoch=poisoned))
+
+
+def images() -> ImageSet:
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 2
+    pixels = rng.integers(0, 100, (12, 1, 32, 32), dtype=np.uint8) + (labels * 100).astype(np.uint8)[:, None, None, None]
+    return ImageSet(pixels, labels, tuple(f"{k:064x}" for k in range(12)))
+
+
+def normalised(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    for pixels, labels in batches:
+        yield pixels.float().expand(-1, 3, -1, -1) / 255, labels
+
+
+def trained_network(trainable: str | int) -> tuple[Classifier, dict[str, Tensor]]:
+    network = Classifier(build.build(catalog.lookup("resnet18"), tensors=None, seed=0), 2)
+    network.backbone.freeze(trainable)  # type: ignore[arg-type]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    held = images()
+    source = TrainingData(
+        lambda number: normalised(held.epoch(number, batch_size=4, augment=PAPER, seed=0, threads=1)),
+        held.steps(4),
+        lambda: normalised(held.in_order(12)),
+        class_weights_of(torch.from_numpy(held.labels), 2),
+    )
+    recipe = replace(lookup("full"), epochs=2, batch_size=4, backbone_lr=1e-2)
+    fit(network, source, recipe=recipe, measure=measure, machine=Machine())
+    return network, before
+
+
+def test_frozen_batch_norm_does_not_drift() -> None:
+    network, before = trained_network("none")
+    for name, tensor in network.state_dict().items():
+        assert name.startswith("head.") or torch.equal(tensor, before[name]), name
+
+
+def test_partial_moves_the_last_stage_alone() -> None:
+    network, before = trained_network(1)
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved
+    assert all("layer4" in name or name.startswith("head.") for name in moved)
+    assert any("running_mean" in name for name in moved)
+
+
+def test_full_moves_everything_that_can_move() -> None:
+    network, before = trained_network("all")
+    still = [name for name, p in network.named_parameters() if torch.equal(p, before[name])]
+    assert still == []
+
+
+def test_epochs_differ_and_repeat() -> None:
+    held = images()
+    first, again, second = (
+        torch.cat([x for x, _ in held.epoch(n, batch_size=5, augment=PAPER, seed=1, threads=2)]) for n in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_a_last_batch_of_one_is_left_out() -> None:
+    held = images()
+    sizes = [len(y) for _, y in held.epoch(0, batch_size=11, augment=PAPER, seed=1, threads=1)]
+    assert sizes == [11]
+    assert held.steps(11) == 1
+    assert held.steps(5) == 3
