@@ -48,7 +48,7 @@ def compare(
     Example:
         >>> study = compare("chest", backbones="efficientnet_lite0", recipes="probe,scratch")  # doctest: +SKIP
     """
-    from xenograft.report import page
+    from xenograft.reporting import page
     from xenograft.study.run import run_study
 
     made = _config(data, config, settings)
@@ -95,7 +95,7 @@ def fit(
         data: as for `compare`. output: folder of the bundle.
         backbone, recipe: one name each. settings: as for `compare`.
     """
-    from xenograft.report import page
+    from xenograft.reporting import page
     from xenograft.study.run import run_study
 
     values = {"precision": "f32", "seeds": 1} | {k: v for k, v in settings.items() if v is not None}
@@ -157,7 +157,7 @@ def predict(
 
 def report(study: str | Path, *, output: str | Path | None = None) -> Path:
     """Render a study's page again; returns its path."""
-    from xenograft.report import page
+    from xenograft.reporting import page
 
     return page.render(Study.load(Path(study)), out=None if output is None else Path(output))
 

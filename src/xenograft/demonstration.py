@@ -12,7 +12,7 @@ from xenograft.errors import UsageError, printable
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
 
-IMAGES = 600
+IMAGES = 560
 SIZE = 96  # pixels: scratch training then takes less than a minute on two cores
 
 
@@ -56,7 +56,7 @@ def demo(output: str | Path = "xenograft-demo", *, watcher: Watcher | None = Non
         recipes="probe,scratch",
         seeds=1,
         size=SIZE,
-        epochs=12,
+        epochs=10,
         batch_size=32,
         offline=True,
         watcher=watcher,

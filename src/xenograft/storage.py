@@ -91,7 +91,7 @@ def write_csv(target: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     """Write a CSV atomically; cells that a spreadsheet would run as a formula are neutralised (fault L9)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([plain_cell(name) for name in header])
     for row in rows:
         writer.writerow([plain_cell(cell) for cell in row])
     return atomic_write(target, text.getvalue())
@@ -99,7 +99,7 @@ def write_csv(target: Path, header: Sequence[str], rows: Iterable[Sequence[objec
 
 def plain_cell(cell: object) -> object:
     """A cell that no spreadsheet runs: text that starts like a formula gets a leading apostrophe."""
-    if isinstance(cell, str):
+    if isinstance(cell, str | os.PathLike):
         cell = printable(cell)
         if cell.startswith(("=", "+", "-", "@")):
             return "'" + cell
@@ -114,7 +114,11 @@ def safe_join(root: Path, relative: str | Path) -> Path:
     """
     base = Path(root).resolve()
     joined = base / relative
-    if Path(relative).is_absolute() or not joined.resolve().is_relative_to(base):
+    try:
+        inside = not Path(relative).is_absolute() and joined.resolve().is_relative_to(base)
+    except (OSError, ValueError, RuntimeError):  # a NUL byte, or links that go round in a circle
+        inside = False
+    if not inside:
         raise LabelError(f'path "{printable(relative)}" leaves the data folder; use paths below it', code="E-LABEL-04")
     return joined
 

@@ -49,9 +49,7 @@ def test_a_seed_decides_everything() -> None:
 def test_standardising_makes_the_scale_of_features_irrelevant() -> None:
     recipe = lookup("random")
     plain, tiny = (fit_linear(d, recipe=recipe, seed=0, measure=measure) for d in (data(), data(scale=2.0**-20)))
-    np.testing.assert_allclose(
-        plain.probabilities(data().val), tiny.probabilities(data(scale=2.0**-20).val), atol=1e-4
-    )
+    np.testing.assert_allclose(plain.probabilities(data().val), tiny.probabilities(data(scale=2.0**-20).val), atol=1e-4)
 
 
 def test_logistic_equals_scikit_learn_at_the_chosen_strength() -> None:

@@ -122,7 +122,9 @@ def test_p15_from_the_first_epoch_on_is_an_error() -> None:
 def images() -> ImageSet:
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 2
-    pixels = rng.integers(0, 100, (12, 1, 32, 32), dtype=np.uint8) + (labels * 100).astype(np.uint8)[:, None, None, None]
+    pixels = (
+        rng.integers(0, 100, (12, 1, 32, 32), dtype=np.uint8) + (labels * 100).astype(np.uint8)[:, None, None, None]
+    )
     return ImageSet(pixels, labels, tuple(f"{k:064x}" for k in range(12)))
 
 

@@ -61,6 +61,6 @@ def run(args: argparse.Namespace) -> None:
             **given,
         )
     display.study_table(study)
-    display.wrote("records of every run", args.output / "runs")
-    display.wrote("tables and figures", args.output / "report")
-    display.wrote("report: open this page in a browser", args.output / "report" / "index.html")
+    display.wrote("Records of every run", args.output / "runs")
+    display.wrote("Tables and figures", args.output / "report")
+    display.wrote("Report, open this page in a browser", args.output / "report" / "index.html")

@@ -88,17 +88,17 @@ def bar(text: str, count: int) -> Iterator[Callable[[int], None]]:
 
 def said(text: str) -> None:
     """A line."""
-    _OUT.print(printable(text), markup=False)
+    _OUT.print(text.replace("\u00a0", " "), markup=False)
 
 
 def wrote(what: str, where: Path) -> None:
     """What was written, and where."""
-    said(f"wrote {what}: {where}")
+    said(f"{what}: {printable(where)}")
 
 
 def study_table(study: Study) -> None:
     """Test results by backbone and recipe, then the paired differences in AUROC."""
-    from xenograft.report.groups import View
+    from xenograft.reporting.groups import View
 
     view = View.of(study)
     if view.data["synthetic"]:

@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
         )
     display.study_table(result.study)
     display.said(f"The bundle gives the trained network's probabilities within {result.drift:.1e}.")
-    display.wrote("training record", args.output / "training" / "report" / "index.html")
-    display.wrote("bundle", args.output)
+    display.wrote("Training record, a page for a browser", args.output / "training" / "report" / "index.html")
+    display.wrote("Bundle", args.output)

@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
         display.said(f"{failed} files could not be read; each has its reason in the column error, e.g. {first.error}")
     if bundle.facts.data["synthetic"]:
         display.said("This bundle was trained on synthetic phantom images; its answers say nothing about patients.")
-    display.wrote("predictions", args.output)
+    display.wrote("Predictions", args.output)

@@ -24,4 +24,4 @@ def run(args: argparse.Namespace) -> None:
     from xenograft.cli import display
 
     page = report(args.study, output=args.output)
-    display.wrote("report: open this page in a browser", page)
+    display.wrote("Report, open this page in a browser", page)

@@ -72,13 +72,14 @@ def augmented(image: NDArray[np.uint8], augment: Augment, *, content: str, view:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    return warped[None] if channels == 1 else np.ascontiguousarray(warped.transpose(2, 0, 1))
+    view_pixels = np.asarray(warped, dtype=np.uint8)
+    return view_pixels[None] if channels == 1 else np.ascontiguousarray(view_pixels.transpose(2, 0, 1))
 
 
 def _warp(augment: Augment, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(2, 3) map from output to input pixels: scale and flip, then rotation about the crop's centre."""
     zoom = float(np.sqrt(rng.uniform(*augment.scale)))
-    room = (1.0 - zoom) * side / 2
+    room = (1.0 - zoom) * (side - 1) / 2  # between pixel centres: a crop alone never reaches over the border
     centre = (side - 1) / 2
     shift_x, shift_y = rng.uniform(-room, room, size=2) if room > 0 else (0.0, 0.0)
     angle = np.deg2rad(rng.uniform(-augment.rotation, augment.rotation))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from xenograft.data.augment import NONE, Augment, augmented
 from xenograft.data.manifest import Manifest, Row
 from xenograft.data.preprocess import Preprocess, prepare
-from xenograft.data.readers import read_picture
+from xenograft.data.readers import decode_picture, read_bytes
 from xenograft.errors import DataError, FileError, printable
-from xenograft.storage import sha256_file
+from xenograft.storage import sha256_bytes
 
 Batch = NDArray[np.uint8]
 
@@ -79,16 +79,16 @@ def read_prepared(manifest: Manifest, row: Row, preprocess: Preprocess) -> Batch
     """
     path = manifest.root / row.path
     try:
-        same = sha256_file(path) == row.sha256
-    except OSError:
-        same = False
-    if not same:
+        data = read_bytes(path)  # read once: what is compared is what is decoded
+    except FileError:
+        data = None
+    if data is None or sha256_bytes(data) != row.sha256:
         raise DataError(
             f"{printable(row.path)} changed since this run inspected it; run again when the folder is at rest",
             code="E-FILE-19",
         )
     try:
-        return prepare(read_picture(path, min_side=1).pixels, preprocess)
+        return prepare(decode_picture(data, suffix=path.suffix, min_side=1).pixels, preprocess)
     except FileError as error:
         raise DataError(f"{printable(row.path)}: {error.args[0]}", code=error.code) from error
 

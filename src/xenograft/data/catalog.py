@@ -22,7 +22,8 @@ class DatasetSpec:
         patient_pattern: matched against the file name; its groups, joined, are the patient key.
         patient_rule: the same in words, for the report.
         marker: a file in the data folder that identifies the set, if there is one.
-        merge_validation: the distributed validation split is too small to use and is put back into train.
+        merge_validation: the distributed validation split is too small to use; it is put back into train, as is any
+            other of its size, while a larger one is the user's own and stays.
         facts: sentences every report must print beside its headline.
     """
 
@@ -53,8 +54,8 @@ CHEST_XRAY = DatasetSpec(
     "a proxy for the patient, not proof",
     merge_validation=True,
     facts=(
-        "It does not generalise by itself: a ResNet-50 with AUROC 0.95 on this hospital's images scored 0.54 on another "
-        "hospital's children (Xin et al. 2021, doi:10.1007/s10140-021-01954-x).",
+        "It does not generalise by itself: a ResNet-50 with AUROC 0.95 on this hospital's images scored 0.54 on "
+        "another hospital's children (Xin et al. 2021, doi:10.1007/s10140-021-01954-x).",
         "Prevalence of pneumonia differs between the official splits: 74.3 % in train, 62.5 % in test.",
         "File names are a proxy for patients, not proof. With these keys the official train and test splits share no "
         "patient and no identical pixels; 30 groups of pixel-identical images lie inside train.",

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from xenograft.data import catalog as known
-from xenograft.data.importers import Listing, RawRow, read_listing
+from xenograft.data.importers import Listing, RawRow, folded, read_listing
 from xenograft.data.inspect import Facts, Skip, inspect
 from xenograft.data.manifest import SCHEMA, Manifest
 from xenograft.data.readers import NOTE_TEXT
@@ -34,7 +34,8 @@ class IngestOptions:
 
     Args:
         images: folder of the images of a table. label_column, patient_column: names in the table.
-        patient_regex: searched in the path; its group ``patient``, else its groups joined, else the match, is the key.
+        patient_regex: searched in the path; the key is its group ``patient``, else its groups joined by a slash, else
+            the match.
         catalog: name of a known data set, ``auto`` to recognise one, ``none`` for no rule.
         positive: the positive class of two.
         val, test: shares held out where the source gives no split. split_seed: for these.
@@ -54,6 +55,17 @@ class IngestOptions:
     max_skip: float = 0.01
     min_side: int = 16
     allow_leak: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("val", "test"):
+            if not 0 < getattr(self, name) <= 0.5:
+                raise UsageError(f"{name} is {getattr(self, name)}; a share above 0, at most 0.5", code="E-USAGE-11")
+        if not 0 <= self.max_skip <= 1 or self.min_side < 1 or not 0 <= self.split_seed < 1 << 32:
+            raise UsageError(
+                f"max_skip is {self.max_skip} (0 to 1), min_side {self.min_side} (1 or more), split_seed "
+                f"{self.split_seed} (0 to 2^32 - 1)",
+                code="E-USAGE-11",
+            )
 
 
 def ingest(
@@ -78,7 +90,7 @@ def ingest(
     listing = read_listing(
         Path(data), images=options.images, patient_column=options.patient_column, label_column=options.label_column
     )
-    listing = _merge_label_variants(listing)
+    listing = _merge_label_variants(_utf8_only(listing))
     threads = threads or min(4, os.cpu_count() or 1)
     facts, unreadable = inspect(
         listing.root,
@@ -96,7 +108,7 @@ def ingest(
     classes = _classes(rows, options)
     spec = _dataset(listing, rows, options)
     rows, patient_rule, patient_notices = _patients(rows, spec, options)
-    if spec is not None and spec.merge_validation:
+    if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
     manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
     notices = (*listing.notices, *_file_notices(rows, facts), *patient_notices)
@@ -104,12 +116,38 @@ def ingest(
     return _check_splits(manifest, options)
 
 
+def _utf8_only(listing: Listing) -> Listing:
+    """Files whose names no table can hold are skipped (F18)."""
+    odd = [row for row in listing.rows if not _is_utf8(row.path)]
+    if not odd:
+        return listing
+    reason = "its name is not UTF-8; rename it"
+    skips = tuple(Skip(printable(row.path), "S-FILE-18", reason) for row in odd)
+    rows = tuple(row for row in listing.rows if _is_utf8(row.path))
+    labels = listing.declared_labels | {printable(row.label) for row in odd}
+    return replace(listing, rows=rows, skipped=(*listing.skipped, *skips), declared_labels=labels)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_small(rows: Sequence[RawRow]) -> bool:
+    """A validation split with fewer than ten images of some class."""
+    have = Counter(row.label for row in rows if row.split == "val")
+    return any(have[label] < _MIN_PER_CLASS for label in {row.label for row in rows})
+
+
 def _merge_label_variants(listing: Listing) -> Listing:
     """``Normal`` and ``normal `` are one class, named as most rows name it (L8)."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for row in listing.rows:
-        spellings[" ".join(row.label.split()).casefold()][row.label] += 1
-    chosen = {spelling: seen.most_common(1)[0][0] for seen in spellings.values() for spelling in seen}
+        spellings[folded(row.label)][row.label] += 1
+    chosen = {spelling: seen.most_common(1)[0][0].strip() for seen in spellings.values() for spelling in seen}
     merged = {k: v for k, v in chosen.items() if k != v}
     if not merged:
         return listing
@@ -121,7 +159,7 @@ def _merge_label_variants(listing: Listing) -> Listing:
 
 def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Skip], options: IngestOptions) -> None:
     total = len(rows) + len(skipped)
-    if len(skipped) > options.max_skip * total:
+    if len(skipped) > options.max_skip * total or not rows:
         codes = {s.code for s in skipped}
         reasons = "; ".join(f"{s.path}: {s.code} {s.reason}" for s in skipped[:5])
         code = "E-LABEL-02" if codes == {"S-LABEL-02"} else "E-DATA-01"
@@ -130,8 +168,18 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
             f"{options.max_skip:.1%}): {reasons}",
             code=code,
         )
-    if lost := {r.label for r in listing.rows} - {r.label for r in rows}:
-        raise DataError(f"skipped files leave class {listed(sorted(lost))} without images", code="E-DATA-01")
+    left = {folded(row.label) for row in rows}
+    named = {*(row.label for row in listing.rows), *listing.declared_labels}
+    if lost := {folded(label) for label in named if label.strip()} - left:
+        raise DataError(
+            f"skipped files leave class {listed(sorted(lost))} without images; repair them, see: "
+            f"{listed([f'{s.path}: {s.code} {s.reason}' for s in skipped])}",
+            code="E-DATA-01",
+        )
+    if empty := listing.declared_splits - {row.split for row in rows}:
+        raise LabelError(
+            f"skipped files leave split {', '.join(sorted(empty))} without images; repair them", code="E-LABEL-11"
+        )
 
 
 def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
@@ -164,7 +212,7 @@ def _patients(
     """Patient keys: from the regular expression, else the table's column, else the catalog's rule, else none."""
     if options.patient_regex is not None:
         rule, keys = _regex_keys(rows, options.patient_regex)
-    elif any(row.patient for row in rows):
+    elif options.patient_column is not None or any(row.patient for row in rows):
         rule, keys = "patient key from the table's patient column", [row.patient for row in rows]
     elif spec is not None:
         rule, keys = spec.patient_rule, [spec.patient(row.path) or "" for row in rows]
@@ -197,7 +245,7 @@ def _regex_keys(rows: Sequence[RawRow], pattern: str) -> tuple[str, list[str]]:
         elif "patient" in compiled.groupindex:
             keys.append(found["patient"] or "")
         else:
-            keys.append("".join(g for g in found.groups() if g) if compiled.groups else found[0])
+            keys.append("/".join(g for g in found.groups() if g) if compiled.groups else found[0])
     return f"patient key from the path by the regular expression {pattern!r}", keys
 
 
@@ -264,16 +312,20 @@ def _assemble(
 
 def _check_splits(manifest: Manifest, options: IngestOptions) -> Manifest:
     """Leaks (L14, L15), missing classes (L12), small splits (L13), repeated images inside a split."""
-    splits = np.array(manifest.column("split"))
+    patients, pixels = manifest.column("patient"), manifest.column("pixels_sha256")
     leaks = [
-        _crossing(manifest.column("patient"), splits, "E-LABEL-14", "patients", "split by patient"),
-        _crossing(manifest.column("pixels_sha256"), splits, "E-LABEL-15", "identical images", "remove the copies",
-                  names=manifest.column("path")),
-    ]  # fmt: skip
-    found = [leak for leak in leaks if leak is not None]
-    if found and not options.allow_leak:
-        raise found[0]
-    notices = [Notice(leak.code.replace("E-", "W-"), f"LEAK ALLOWED: {leak.args[0]}") for leak in found]
+        leak
+        for leak in (
+            _crossing(manifest, patients, patients, code="LABEL-14", what="patients", remedy="split by patient"),
+            _crossing(
+                manifest, pixels, manifest.column("path"), code="LABEL-15", what="pictures", remedy="remove the copies"
+            ),
+        )
+        if leak is not None
+    ]
+    if leaks and not options.allow_leak:
+        raise leaks[0].error()
+    notices = [leak.notice() for leak in leaks]
     for split, counts in manifest.counts().items():
         for label, count in counts.items():
             if count["images"] == 0:
@@ -290,25 +342,41 @@ def _check_splits(manifest: Manifest, options: IngestOptions) -> Manifest:
     hashes = Counter(manifest.column("pixels_sha256"))
     if repeated := [h for h, n in hashes.items() if n > 1]:
         extra = sum(hashes[h] for h in repeated) - len(repeated)
-        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra); none is cut by a split"
-        notices.append(Notice("W-LABEL-15", message if not found else message.split(";")[0], extra))
-    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(found))
+        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra)"
+        uncut = "" if any(leak.code == "LABEL-15" for leak in leaks) else "; none is cut by a split"
+        notices.append(Notice("W-LABEL-15", message + uncut, extra))
+    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(leaks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    """Patients or pictures in more than one split; `items` names them all."""
+
+    code: str
+    message: str
+    remedy: str
+    items: tuple[str, ...]
+
+    def error(self) -> LabelError:
+        return LabelError(
+            f"{self.message}; {self.remedy}, or pass --allow-leak, which stamps every page", code=f"E-{self.code}"
+        )
+
+    def notice(self) -> Notice:
+        items = tuple(map(printable, self.items[:5]))
+        return Notice(f"W-{self.code}", f"LEAK ALLOWED: {self.message}", len(self.items), items)
 
 
 def _crossing(
-    keys: Sequence[str], splits: Sequence[str], code: str, what: str, remedy: str, names: Sequence[str] | None = None
-) -> LabelError | None:
-    """The leak of keys that occur in more than one split, or None."""
-    where: dict[str, set[str]] = defaultdict(set)
-    for key, split in zip(keys, splits, strict=True):
-        where[key].add(str(split))
-    crossing = [key for key, inside in where.items() if len(inside) > 1]
+    manifest: Manifest, keys: Sequence[str], names: Sequence[str], *, code: str, what: str, remedy: str
+) -> _Leak | None:
+    """The leak of keys that occur in more than one split, or None; named by the first name in each split."""
+    where: dict[str, dict[str, str]] = defaultdict(dict)
+    for key, split, name in zip(keys, manifest.column("split"), names, strict=True):
+        where[key].setdefault(split, name)
+    crossing = [inside for inside in where.values() if len(inside) > 1]
     if not crossing:
         return None
-    shown = crossing if names is None else [names[list(keys).index(key)] for key in crossing[:6]]
-    pair = " and ".join(sorted(where[crossing[0]]))
-    return LabelError(
-        f"{len(crossing)} {what} lie in more than one split ({pair}, ...): {listed(shown)}; {remedy}, or pass "
-        "--allow-leak, which stamps every page",
-        code=code,
-    )
+    items = tuple(" = ".join(dict.fromkeys(inside.values())) for inside in crossing)
+    splits = " and ".join(sorted({split for inside in crossing for split in inside}))
+    return _Leak(code, f"{len(crossing)} {what} lie in more than one split ({splits}): {listed(items)}", remedy, items)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xenograft.errors import UsageError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Array = NDArray[Any]
 
 NORMALISATIONS = ("weights", "paper")
 FITS = ("squash", "pad", "crop")
@@ -63,7 +64,8 @@ class Preprocess:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `as_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return cls(**values)
 
 
 def prepare(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
@@ -95,7 +97,7 @@ def _window(pixels: Pixels, preprocess: Preprocess) -> tuple[float, float]:
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def _channels(pixels: Pixels, channels: int) -> Pixels:
+def _channels(pixels: Array, channels: int) -> Array:
     """(H, W) for one channel (luminance of colour images), (H, W, 3) for three."""
     if channels == 1 and pixels.ndim == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -104,7 +106,7 @@ def _channels(pixels: Pixels, channels: int) -> Pixels:
     return pixels
 
 
-def _resize(pixels: Pixels, preprocess: Preprocess) -> Pixels:
+def _resize(pixels: Array, preprocess: Preprocess) -> Array:
     size = preprocess.size
     height, width = pixels.shape[:2]
     if preprocess.fit == "squash":
@@ -116,12 +118,11 @@ def _resize(pixels: Pixels, preprocess: Preprocess) -> Pixels:
         top, left = (inner_h - size) // 2, (inner_w - size) // 2
         return np.ascontiguousarray(pixels[top : top + size, left : left + size])
     top, left = (size - inner_h) // 2, (size - inner_w) // 2
-    return cv2.copyMakeBorder(
-        pixels, top, size - inner_h - top, left, size - inner_w - left, cv2.BORDER_CONSTANT, value=(0, 0, 0)
-    )
+    below, right = size - inner_h - top, size - inner_w - left
+    return cv2.copyMakeBorder(pixels, top, below, left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
-def _scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+def _scaled(pixels: Array, width: int, height: int) -> Array:
     """Area averaging where the image shrinks (no aliasing of ribs and grids), linear where it grows."""
     if pixels.shape[:2] == (height, width):
         return pixels

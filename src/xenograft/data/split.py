@@ -29,7 +29,7 @@ def linked_groups(*keys: Sequence[Hashable]) -> Array:
             edges_from.append(position)
             edges_to.append(first.setdefault(value, position))
     links = coo_array((np.ones(len(edges_from), dtype=np.int8), (edges_from, edges_to)), shape=(count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
 def folds(labels: Array, groups: Array, *, k: int, seed: int) -> Array:
@@ -88,6 +88,8 @@ def assign(
     for name, fraction, whole in (("test", test, "all images"), ("val", val, "the training images")):
         if not (splits == name).any():
             pool = np.flatnonzero(splits == "train")
+            if not len(pool):
+                raise LabelError("split train holds no image; give it some, or give no splits", code="E-LABEL-11")
             chosen = pool[holdout(labels[pool], groups[pool], fraction=fraction, seed=seed)]
             splits[chosen] = name
             label = {"test": "test", "val": "validation"}[name]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xenograft.backbones import batchnorm, build, convert, weights
-from xenograft.backbones.catalog import BackboneSpec
+from xenograft.backbones.catalog import TIMM_PREFIX, BackboneSpec
 from xenograft.backbones.graph import PixelGraph
 from xenograft.data.augment import NONE, preset
 from xenograft.data.batches import load_all
@@ -287,8 +287,11 @@ def set_head(network: Classifier, head: heads.Head) -> None:
         network.head.bias.copy_(torch.from_numpy(head.bias))
 
 
-def weights_facts(found: weights.FoundWeights | None) -> dict[str, str] | None:
-    """What a record says about weights."""
+def weights_facts(arm: Arm, workshop: Workshop) -> dict[str, str] | None:
+    """What a record says about weights. Those of the catalog are ImageNet-1k's; a timm model's may be others."""
+    found = workshop.weights(arm)
     if found is None:
         return None
-    return {"file": found.path.name, "sha256": found.sha256, "origin": found.origin, "licence": found.licence}
+    trained_on = "" if arm.spec.name.startswith(TIMM_PREFIX) else "ImageNet-1k, from "
+    origin = trained_on + {"weights-dir": "weights folder"}.get(found.origin, found.origin)
+    return {"file": found.path.name, "sha256": found.sha256, "origin": origin, "licence": found.licence}

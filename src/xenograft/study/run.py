@@ -180,7 +180,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         lr_scale=arm.lr_scale,
         transfer=arm.recipe.pretrained,
         settings={**arm.recipe.as_json(), **trained.chosen},
-        weights=weights_facts(workshop.weights(arm)),
+        weights=weights_facts(arm, workshop),
         preprocess=arm.preprocess.as_json(),
         engine=_engine_facts(arm, workshop),
         history=trained.history,
@@ -324,7 +324,7 @@ def _study_record(config: StudyConfig, manifest: Manifest, folder: Path, command
         "examples": _write_examples(manifest, folder, config),
     }
     return StudyRecord(
-        title=f"{manifest.name}: {', '.join(config.recipes)} on {', '.join(config.backbones)}",
+        title=f"{manifest.name}: {' and '.join(config.recipes)}, {_titles(config.backbones)}",
         command=command,
         created=known.created if known is not None else _now(),
         config=config.as_json(),
@@ -333,6 +333,12 @@ def _study_record(config: StudyConfig, manifest: Manifest, folder: Path, command
         environment=environment.describe(),
         seconds=known.seconds if known is not None else 0.0,
     )
+
+
+def _titles(backbones: Sequence[str]) -> str:
+    if len(backbones) > 3:
+        return f"{len(backbones)} backbones"
+    return ", ".join(catalog.lookup(name).title for name in backbones)
 
 
 def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> dict[str, list[str]]:

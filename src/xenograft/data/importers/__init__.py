@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xenograft.data.inspect import Skip
-from xenograft.errors import DataError, Notice, printable
+from xenograft.errors import DataError, Notice, UsageError, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,18 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What an importer found."""
+    """What an importer found.
+
+    Args:
+        declared_splits, declared_labels: those that the source names, also where no row of theirs is left.
+    """
 
     root: Path
     rows: tuple[RawRow, ...]
     notices: tuple[Notice, ...] = ()
     skipped: tuple[Skip, ...] = ()
     declared_splits: frozenset[str] = frozenset()
+    declared_labels: frozenset[str] = frozenset()
 
 
 SPLIT_NAMES = {
@@ -48,6 +53,11 @@ SPLIT_NAMES = {
 }
 
 
+def folded(label: str) -> str:
+    """A label without case and superfluous spaces: what two spellings of one class share (L8)."""
+    return " ".join(label.split()).casefold()
+
+
 def read_listing(
     data: Path,
     *,
@@ -58,11 +68,16 @@ def read_listing(
     """List a folder or a CSV/TSV/Parquet table.
 
     Raises:
-        DataError: there is nothing at `data`, or it is of no known kind.
+        DataError: there is nothing at `data`, or it is of no known kind. UsageError: columns of a folder.
     """
     from xenograft.data.importers import folder, table
 
     if data.is_dir():
+        if images or patient_column or label_column:
+            raise UsageError(
+                f"{printable(data)} is a folder; --images, --label-column and --patient-column speak of a table",
+                code="E-USAGE-08",
+            )
         return folder.read(data)
     if not data.exists():
         raise DataError(f"there is nothing at {printable(data)}; give a folder or a table", code="E-DATA-06")

@@ -1,4 +1,4 @@
-"""A folder of images -> Listing. Layouts: ``split/class/file`` and ``class/file``, sub-folders below a class allowed."""
+"""A folder of images -> Listing. Layouts: ``split/class/file`` and ``class/file``, sub-folders of a class allowed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from xenograft.errors import DataError, LabelError, Notice, listed, printable
 # names that people keep beside images; anything else below a class folder is tried as an image, whatever its suffix
 _NOT_IMAGES = frozenset(
     (
-        ".txt .csv .tsv .json .xml .md .rst .html .ini .yaml .yml .toml .parquet .xls .xlsx .doc .docx .py .db .zip .gz"
-    ).split()  # noqa: SIM905 - one readable line
+        *(".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".rst", ".html", ".ini", ".yaml", ".yml", ".toml"),
+        *(".parquet", ".xls", ".xlsx", ".doc", ".docx", ".py", ".db", ".zip", ".gz"),
+    )
 )
+_HIDDEN = (".", "__MACOSX")  # the latter is left by macOS in archives, with a copy of every name
 
 
 def read(root: Path) -> Listing:
@@ -24,7 +26,15 @@ def read(root: Path) -> Listing:
         DataError: no class folder. LabelError: a split folder without images (L11).
     """
     top = _folders(root)
-    if top and all(name.lower() in SPLIT_NAMES for name in top):
+    splits = [name for name in top if name.lower() in SPLIT_NAMES]
+    if len(splits) < len(top) and any(SPLIT_NAMES[name.lower()] == "train" for name in splits):
+        others = [name for name in top if name not in splits]
+        raise DataError(
+            f"{printable(root)} has split folders ({listed(splits)}) beside others ({listed(others)}); classes or "
+            "splits? move the others away",
+            code="E-DATA-07",
+        )
+    if splits and len(splits) == len(top):
         places = [
             (SPLIT_NAMES[split.lower()], f"{split}/{label}", label) for split in top for label in _folders(root / split)
         ]
@@ -51,7 +61,7 @@ def read(root: Path) -> Listing:
             f"split {', '.join(sorted(empty))} of {printable(root)} holds no image; fill it or remove the folder",
             code="E-LABEL-11",
         )
-    notices = ()
+    notices: tuple[Notice, ...] = ()
     if left_out:
         message = f"{len(left_out)} files are not images by their name and were left out: {listed(left_out)}"
         notices = (Notice("W-DATA-08", message, len(left_out), tuple(map(printable, left_out[:5]))),)
@@ -60,17 +70,23 @@ def read(root: Path) -> Listing:
 
 def _folders(place: Path) -> list[str]:
     try:
-        return sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith("."))
+        return sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith(_HIDDEN))
     except PermissionError as error:
-        raise DataError(
-            f"{printable(place)} cannot be opened: no permission; ask its owner", code="E-DATA-09"
-        ) from error
+        raise _closed(place) from error
+
+
+def _closed(place: Path | str) -> DataError:
+    return DataError(f"{printable(place)} cannot be opened: no permission; ask its owner", code="E-DATA-09")
 
 
 def _files(root: Path, place: str) -> Iterator[str]:
     """Every file below a class folder in a fixed order; links are followed to files, never into folders."""
-    for folder, inner, names in os.walk(root / place):
-        inner[:] = sorted(n for n in inner if not n.startswith("."))
+
+    def refuse(error: OSError) -> None:  # os.walk would pass over a closed folder in silence
+        raise _closed(error.filename) from error
+
+    for folder, inner, names in os.walk(root / place, onerror=refuse):
+        inner[:] = sorted(n for n in inner if not n.startswith(_HIDDEN))
         for name in sorted(names):
             if not name.startswith(".") and name.lower() != "thumbs.db":
                 yield (Path(folder) / name).relative_to(root).as_posix()

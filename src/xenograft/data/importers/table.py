@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
-from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow
+from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folded
 from xenograft.data.inspect import Skip
 from xenograft.errors import DataError, LabelError, Notice, listed, printable
 from xenograft.storage import safe_join
@@ -34,39 +36,47 @@ def read(
     Raises:
         LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3).
     """
-    lines = _parquet(source) if source.suffix.lower() == ".parquet" else _csv(source)
-    found = list(lines[0]) if lines else []
+    found, lines = _parquet(source) if source.suffix.lower() == ".parquet" else _csv(source)
     columns = _columns(source, found, patient=patient_column, label=label_column)
     root = images if images is not None else source.parent
     rows: dict[str, RawRow] = {}
     skipped: list[Skip] = []
     merged: list[str] = []
-    for number, line in enumerate(lines, start=2):
-        where = f"{source.name} line {number}"
+    labels: set[str] = set()
+    splits: set[str] = set()
+    for place, line in lines:
+        where = f"{printable(source.name)} {place}"
         row = _row(line, columns, where)
         _contained(root, row.path, where)
-        if not row.label:
+        labels.add(row.label)
+        splits.add(row.split)
+        if not row.label.strip():
             skipped.append(Skip(printable(row.path), "S-LABEL-01", f"{where}: no label"))
-        elif not (root / row.path).exists():
+        elif not os.path.exists(root / row.path):  # noqa: PTH110 - Path.exists raises for names that are too long
             skipped.append(Skip(printable(row.path), "S-LABEL-02", f"{where}: no such file below {printable(root)}"))
         elif row.path in rows:
             _same(rows[row.path], row)
             merged.append(row.path)
         else:
             rows[row.path] = row
-    if not rows:
-        reason = skipped[0].reason if skipped else "it has no rows"
-        raise LabelError(f"{source.name}: no usable row ({reason})", code="E-LABEL-02")
-    notices = ()
+    if not lines:
+        raise LabelError(f"{printable(source.name)} has a header and no rows; add one per image", code="E-LABEL-02")
+    _unique(rows)
+    notices: tuple[Notice, ...] = ()
     if merged:
         message = f"{source.name}: {len(merged)} repeated rows were merged: {listed(merged)}"
         notices = (Notice("W-LABEL-03", message, len(merged), tuple(map(printable, merged[:5]))),)
-    declared = frozenset(row.split for row in rows.values() if row.split)
-    return Listing(root, tuple(rows.values()), notices, tuple(skipped), declared)
+    return Listing(root, tuple(rows.values()), notices, tuple(skipped), frozenset(splits - {""}), frozenset(labels))
 
 
-def _csv(source: Path) -> list[dict[str, str]]:
-    raw = source.read_bytes()
+_Lines = tuple[list[str], list[tuple[str, Mapping[str, str]]]]  # column names; (place in the table, cells)
+
+
+def _csv(source: Path) -> _Lines:
+    try:
+        raw = source.read_bytes()
+    except OSError as error:
+        raise DataError(f"{printable(source)} cannot be opened: {error.strerror}", code="E-DATA-10") from error
     try:
         text = raw.decode("utf-8-sig")  # a byte-order mark is accepted (L5)
     except UnicodeDecodeError as error:
@@ -75,39 +85,46 @@ def _csv(source: Path) -> list[dict[str, str]]:
             code="E-LABEL-06",
         ) from error
     delimiter = "\t" if source.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="_more", restval="")
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=delimiter, restkey="_more", restval="", strict=True
+    )
+    lines: list[tuple[str, Mapping[str, str]]] = []
     try:
-        lines = list(reader)
-    except csv.Error as error:
-        raise LabelError(f"{source.name} line {reader.line_num}: {error}", code="E-LABEL-07") from error
-    for number, line in enumerate(lines, start=2):
-        if "_more" in line:
-            raise LabelError(
-                f"{source.name} line {number} has more cells than the header; quote cells that hold a comma",
-                code="E-LABEL-07",
-            )
-    return lines
+        for line in reader:
+            lines.append((f"line {reader.line_num}", line))
+            if "_more" in line:
+                raise csv.Error("has more cells than the header; quote cells that hold a comma")
+    except csv.Error as error:  # strict: an unclosed quote would swallow the rest of the table
+        raise LabelError(f"{printable(source.name)} line {reader.line_num}: {error}", code="E-LABEL-07") from error
+    return list(reader.fieldnames or ()), lines
 
 
-def _parquet(source: Path) -> list[dict[str, str]]:
+def _parquet(source: Path) -> _Lines:
     try:
-        lines = pq.read_table(source).to_pylist()
+        table = pq.read_table(source)
+        lines = table.to_pylist()
     except (ArrowException, OSError) as error:
         raise DataError(f"{printable(source)} is not a readable Parquet file", code="E-DATA-10") from error
-    return [{k: "" if v is None else str(v) for k, v in line.items()} for line in lines]
+    plain = [{k: _cell(v) for k, v in line.items()} for line in lines]
+    return list(table.column_names), [(f"row {number}", line) for number, line in enumerate(plain, start=1)]
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN, which is a missing value
 
 
 def _columns(source: Path, found: Sequence[str], **wanted: str | None) -> dict[str, str]:
     """Which column of the table plays which part; names are compared without case and outer spaces."""
     plain = {name.strip().casefold(): name for name in reversed(found)}
     columns = {}
-    for part, names in _NAMES.items():
-        names = (wanted[part].strip().casefold(),) if wanted.get(part) else names  # type: ignore[union-attr]  # noqa: PLW2901
+    for part, usual in _NAMES.items():
+        asked = wanted.get(part)
+        names = (asked.strip().casefold(),) if asked else usual
         chosen = next((plain[name] for name in names if name in plain), None)
         if chosen is not None:
             columns[part] = chosen
-        elif wanted.get(part):
-            _missing(source, f"column {wanted[part]!r}", found)
+        elif asked:
+            _missing(source, f"column {asked!r}", found)
     if "path" not in columns and "id" not in columns:
         _missing(source, "a column path or id", found)
     if "label" not in columns:
@@ -124,7 +141,8 @@ def _missing(source: Path, what: str, found: Sequence[str]) -> None:
 
 
 def _row(line: Mapping[str, str], columns: Mapping[str, str], where: str) -> RawRow:
-    cells = {part: (line[name] or "").strip() for part, name in columns.items()}
+    label = line[columns["label"]]  # as written: that spaces were dropped is said (L8)
+    cells = {part: line[name].strip() for part, name in columns.items()}
     path = cells.get("path") or cells.get("id", "")
     if not path:
         raise LabelError(f"{where} names no file; fill the path", code="E-LABEL-02")
@@ -133,8 +151,8 @@ def _row(line: Mapping[str, str], columns: Mapping[str, str], where: str) -> Raw
         raise LabelError(f"{where}: split {split!r} is not one of train, val, test", code="E-LABEL-20")
     return RawRow(
         id=cells.get("id") or path,
-        path=path,
-        label=cells.get("label", ""),
+        path=PurePosixPath(path).as_posix(),  # a//b and ./a/b are one file
+        label=label,
         split=SPLIT_NAMES.get(split.casefold(), ""),
         patient=cells.get("patient", ""),
         where=where,
@@ -148,8 +166,20 @@ def _contained(root: Path, path: str, where: str) -> None:
         raise LabelError(f"{where}: {error.args[0]}", code=error.code) from error
 
 
+def _unique(rows: Mapping[str, RawRow]) -> None:
+    first: dict[str, RawRow] = {}
+    for row in rows.values():
+        if (other := first.setdefault(row.id, row)) is not row:
+            raise LabelError(
+                f"{row.where}: id {printable(row.id)} names {printable(row.path)}, and {printable(other.path)} in "
+                f"{other.where}; give every image its own id",
+                code="E-LABEL-03",
+            )
+
+
 def _same(first: RawRow, second: RawRow) -> None:
-    if (first.label, first.split, first.patient) != (second.label, second.split, second.patient):
+    same_label = folded(first.label) == folded(second.label)
+    if not same_label or (first.split, first.patient) != (second.split, second.patient):
         raise LabelError(
             f"{second.where}: {printable(second.path)} was {first.label!r} {first.split} {first.patient} in "
             f"{first.where} and is {second.label!r} {second.split} {second.patient} here; keep one",

@@ -1,0 +1,11 @@
+"""A study's view -> drawings: SVG for the page, SVG and PDF beside it."""
+
+from xenograft.reporting.figures.canvas import Drawing
+from xenograft.reporting.figures.confusion import confusion
+from xenograft.reporting.figures.curves import curves
+from xenograft.reporting.figures.examples import examples
+from xenograft.reporting.figures.forest import forest
+from xenograft.reporting.figures.results import results
+from xenograft.reporting.figures.training import training
+
+__all__ = ["Drawing", "confusion", "curves", "examples", "forest", "results", "training"]

@@ -1,0 +1,23 @@
+"""A study's view -> tables: HTML by the page's template, CSV and LaTeX beside it."""
+
+from xenograft.reporting.tables.conduct import runs, settings, timings, weights
+from xenograft.reporting.tables.counts import counts
+from xenograft.reporting.tables.differences import differences
+from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
+from xenograft.reporting.tables.results import classwise, results
+
+__all__ = [
+    "Block",
+    "Cell",
+    "Column",
+    "Row",
+    "Table",
+    "classwise",
+    "counts",
+    "differences",
+    "results",
+    "runs",
+    "settings",
+    "timings",
+    "weights",
+]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xenograft.errors import UsageError
+from xenograft.study.config import make_config, read_toml
+
+
+def test_defaults_need_only_data() -> None:
+    config = make_config({"data": "images"})
+    assert config.recipes == ("probe", "scratch")
+    assert config.seeds == 3
+    assert config.reading.max_skip == 0.01
+
+
+def test_flat_keys_reach_both_records() -> None:
+    config = make_config(
+        {"data": "x", "backbones": "paper", "recipes": ["random"], "lr_scales": "1,0.1", "patient_regex": "P(.)"}
+    )
+    assert len(config.backbones) == 8
+    assert config.lr_scales == (1.0, 0.1)
+    assert config.reading.patient_regex == "P(.)"
+
+
+def test_overrides_reach_the_recipe() -> None:
+    recipe = make_config({"data": "x", "epochs": 2, "views": 4}).recipe("probe")
+    assert (recipe.epochs, recipe.views, recipe.batch_size) == (2, 4, 64)
+
+
+def test_json_round_trip() -> None:
+    config = make_config({"data": "x", "weights_dir": "w", "seeds": 2, "val": 0.2})
+    assert make_config({k: v for k, v in config.as_json().items() if v is not None}) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": "x", "bakbones": "paper"}, r"unknown key 'bakbones'; did you mean 'backbones'"),
+        ({"recipes": "probe"}, "no data set"),
+        ({"data": "x", "seeds": 0}, "seeds is 0; at least 1"),
+        ({"data": "x", "backbones": ""}, "no backbone in"),
+        ({"data": "x", "lr_scales": "fast"}, "lr_scales is 'fast'"),
+        ({"data": "x", "lr_scales": "0"}, "above 0"),
+        ({"data": "x", "normalise": "imagenet"}, "normalise is 'imagenet'"),
+        ({"data": "x", "augment": "heavy"}, "unknown augmentation"),
+        ({"data": "x", "recipes": "probes"}, "did you mean 'probe'"),
+    ],
+)
+def test_what_cannot_be_used_is_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_config(values)
+
+
+def test_toml(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('data = "chest"\nbackbones = ["resnet18"]\nseeds = 1\n')
+    assert make_config(read_toml(path)).backbones == ("resnet18",)
+    path.write_text("data = ")
+    with pytest.raises(UsageError, match="E-USAGE-12"):
+        read_toml(path)
