@@ -1,11 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from xenograft.data import batches as module
 from xenograft.data.augment import PAPER
 from xenograft.data.batches import batches, load_all, read_prepared
 from xenograft.data.ingest import IngestOptions, ingest
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import DataError
+from xenograft.errors import DataError, FileError
 
 SMALL = Preprocess(size=24)
 FEW = IngestOptions(val=0.5, test=0.5, catalog="none")
@@ -74,8 +77,6 @@ def test_f19_a_changed_file(manifest, png, change):
 
 def test_f19_what_was_compared_is_what_is_decoded(manifest, monkeypatch, png, expected):
     """A file that changes between two readings cannot slip in: there is one reading."""
-    from xenograft.data import batches as module
-
     real = module.read_bytes
 
     def reading(path):
@@ -97,12 +98,21 @@ def test_batches_can_be_left_half_way(manifest):
 
 def test_memory_is_bounded(manifest, monkeypatch):
     """No more than `ahead` batches and the one handed out are begun."""
-    from xenograft.data import batches as module
-
     begun = []
-    real = module.read_prepared
-    monkeypatch.setattr(module, "read_prepared", lambda m, row, p: begun.append(row.id) or real(m, row, p))
+    real = ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda pool, f, row: begun.append(row) or real(pool, f, row))
     found = batches(manifest, SMALL, size=2, ahead=2)
-    next(found)
-    assert len(begun) <= 6
+    for handed_out in (1, 2, 3):
+        next(found)
+        assert len(begun) == 2 * (2 + handed_out)
     found.close()
+
+
+def test_a_file_that_cannot_be_decoded_any_more(manifest, monkeypatch):
+    def refuse(data, **options):
+        raise FileError("needs more memory than there is; export it smaller", code="S-FILE-10")
+
+    monkeypatch.setattr(module, "decode_picture", refuse)
+    with pytest.raises(DataError, match=r"A/00\.png: needs more memory") as caught:
+        load_all(manifest, SMALL)
+    assert caught.value.code == "S-FILE-10"

@@ -19,6 +19,15 @@ def test_f6_a_12_bit_ramp_in_16_bits_keeps_its_gray_levels():
     assert (np.diff(out.ravel().astype(int)) >= 0).all()
 
 
+def test_the_automatic_window_is_from_percentile_0_5_to_99_5():
+    pixels = np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+    low, high = 49.995, 9949.005
+    expected = np.clip(np.rint((pixels - low) * 255 / (high - low)), 0, 255)
+    np.testing.assert_allclose(prepare(pixels, Preprocess(size=100))[0], expected, atol=1)
+    assert prepare(pixels, Preprocess(size=100)).ravel()[[49, 9950]].tolist() == [0, 255]
+    assert (prepare(pixels, Preprocess(size=100)) == 0).sum() == pytest.approx(50 + 19, abs=2)
+
+
 def test_an_explicit_window_gives_exact_values():
     pixels = np.zeros((16, 16), np.uint16)
     pixels[0, :6] = 900, 1000, 1100, 1500, 2000, 60000

@@ -83,6 +83,7 @@ def test_the_seed_decides():
     assert (first == again).all()
     assert (first != other).any()
     assert first.sum() == 40
+    assert (first == (folds(labels, groups, k=5, seed=0) == 0)).all()
 
 
 def test_a_validation_split_is_carved_out_of_train_by_patient():
@@ -116,6 +117,6 @@ def test_l11_no_training_images():
 
 def test_l12_a_class_with_fewer_patients_than_folds():
     labels, groups = np.array([0] * 8 + [1] * 8), np.array([*range(8), 8, 8, 8, 8, 9, 9, 9, 9])
-    with pytest.raises(LabelError, match="class 1 has 2 patients, 5 folds need at least 5") as caught:
-        folds(labels, groups, k=5, seed=0)
+    with pytest.raises(LabelError, match="class ill has 2 patients, 5 folds need at least 5; add patients") as caught:
+        folds(labels, groups, k=5, seed=0, classes=["well", "ill"])
     assert caught.value.code == "E-LABEL-12"

@@ -57,6 +57,9 @@ class IngestOptions:
     allow_leak: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("val", "test", "max_skip", "min_side", "split_seed"):  # a TOML file may hold anything
+            if not isinstance(getattr(self, name), int | float):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; a number is needed", code="E-USAGE-11")
         for name in ("val", "test"):
             if not 0 < getattr(self, name) <= 0.5:
                 raise UsageError(f"{name} is {getattr(self, name)}; a share above 0, at most 0.5", code="E-USAGE-11")
@@ -283,7 +286,13 @@ def _assemble(
     index = {name: k for k, name in enumerate(classes)}
     labels = np.array([index[row.label] for row in rows], dtype=np.int64)
     splits, split_rule = assign(
-        labels, groups, [row.split for row in rows], val=options.val, test=options.test, seed=options.split_seed
+        labels,
+        groups,
+        [row.split for row in rows],
+        val=options.val,
+        test=options.test,
+        seed=options.split_seed,
+        classes=classes,
     )
     table = pa.Table.from_pylist(
         [
@@ -318,7 +327,12 @@ def _check_splits(manifest: Manifest, options: IngestOptions) -> Manifest:
         for leak in (
             _crossing(manifest, patients, patients, code="LABEL-14", what="patients", remedy="split by patient"),
             _crossing(
-                manifest, pixels, manifest.column("path"), code="LABEL-15", what="pictures", remedy="remove the copies"
+                manifest,
+                pixels,
+                manifest.column("path"),
+                code="LABEL-15",
+                what="identical images",
+                remedy="remove the copies",
             ),
         )
         if leak is not None

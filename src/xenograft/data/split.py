@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from xenograft.errors import LabelError
+from xenograft.errors import LabelError, printable
 
 Array = NDArray[np.int64]
 
@@ -32,8 +32,8 @@ def linked_groups(*keys: Sequence[Hashable]) -> Array:
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
-def folds(labels: Array, groups: Array, *, k: int, seed: int) -> Array:
-    """(N,) fold of each image, 0 to k-1, stratified by class and grouped.
+def folds(labels: Array, groups: Array, *, k: int, seed: int, classes: Sequence[str] | None = None) -> Array:
+    """(N,) fold of each image, 0 to k-1, stratified by class and grouped; `classes` are names for messages.
 
     Raises:
         LabelError: a class has fewer groups (patients) than folds.
@@ -41,8 +41,10 @@ def folds(labels: Array, groups: Array, *, k: int, seed: int) -> Array:
     for label in np.unique(labels):
         have = len(np.unique(groups[labels == label]))
         if have < k:
+            name = label if classes is None else printable(classes[label])
             raise LabelError(
-                f"class {label} has {have} patients, {k} folds need at least {k}; use fewer folds or add patients",
+                f"class {name} has {have} patients, {k} folds need at least {k}; add patients, or use fewer folds "
+                "(larger shares for val and test, at most 0.5)",
                 code="E-LABEL-12",
             )
     result = np.full(len(labels), -1, dtype=np.int64)
@@ -52,13 +54,22 @@ def folds(labels: Array, groups: Array, *, k: int, seed: int) -> Array:
     return result
 
 
-def holdout(labels: Array, groups: Array, *, fraction: float, seed: int) -> NDArray[np.bool_]:
+def holdout(
+    labels: Array, groups: Array, *, fraction: float, seed: int, classes: Sequence[str] | None = None
+) -> NDArray[np.bool_]:
     """(N,) True for about `fraction` of the images: the first of round(1 / fraction) folds."""
-    return np.asarray(folds(labels, groups, k=max(2, round(1 / fraction)), seed=seed) == 0)
+    return np.asarray(folds(labels, groups, k=max(2, round(1 / fraction)), seed=seed, classes=classes) == 0)
 
 
 def assign(
-    labels: Array, groups: Array, given: Sequence[str], *, val: float = 0.15, test: float = 0.2, seed: int = 0
+    labels: Array,
+    groups: Array,
+    given: Sequence[str],
+    *,
+    val: float = 0.15,
+    test: float = 0.2,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
 ) -> tuple[list[str], str]:
     """Complete the splits of a data set.
 
@@ -67,6 +78,7 @@ def assign(
     Args:
         labels, groups: (N,). given: split of each image, empty where the source is silent.
         val: share of train that becomes validation. test: share of all that becomes test.
+        classes: names of the classes, for messages.
 
     Returns:
         (N,) split names and a sentence for the report.
@@ -90,7 +102,7 @@ def assign(
             pool = np.flatnonzero(splits == "train")
             if not len(pool):
                 raise LabelError("split train holds no image; give it some, or give no splits", code="E-LABEL-11")
-            chosen = pool[holdout(labels[pool], groups[pool], fraction=fraction, seed=seed)]
+            chosen = pool[holdout(labels[pool], groups[pool], fraction=fraction, seed=seed, classes=classes)]
             splits[chosen] = name
             label = {"test": "test", "val": "validation"}[name]
             said.append(f"{label}: {len(chosen) / len(pool):.0%} of {whole}, by patient, stratified by class")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class OpenVinoEngine:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled = core.compile_model(network, "CPU", settings)
+        self._flights: int = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
     @property
     def outputs(self) -> int:
@@ -47,24 +49,26 @@ class OpenVinoEngine:
 
     def embed(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Array]:
         """(n, C, S, S) uint8 batches of at most `BATCH` -> (n, D) float32, in order, many in flight."""
-        finished: dict[int, Array] = {}
-        sizes: dict[int, int] = {}
+        # Requests are awaited in turn: OpenVINO's own queue calls back into Python and deadlocks when dropped early.
+        idle = [self._compiled.create_infer_request() for _ in range(self._flights)]
+        flying: deque[tuple[Any, int]] = deque()
+        for batch in batches:
+            if not idle:
+                yield self._landed(flying, idle)
+            request = idle.pop()
+            request.start_async({0: _filled(batch)})
+            flying.append((request, len(batch)))
+        while flying:
+            yield self._landed(flying, idle)
 
-        def keep(request: Any, index: int) -> None:
-            finished[index] = np.array(request.get_output_tensor(0).data, dtype=np.float32)  # the buffer is reused
-
-        queue = ov.AsyncInferQueue(self._compiled)
-        queue.set_callback(keep)
-        due = 0
-        for index, batch in enumerate(batches):
-            sizes[index] = len(batch)
-            queue.start_async({0: _filled(batch)}, index)  # waits while every request is busy
-            while due in finished:
-                yield finished.pop(due)[: sizes.pop(due)]
-                due += 1
-        queue.wait_all()
-        for index in range(due, due + len(sizes)):
-            yield finished.pop(index)[: sizes.pop(index)]
+    @staticmethod
+    def _landed(flying: deque[tuple[Any, int]], idle: list[Any]) -> Array:
+        """The oldest request's features; it is idle again afterwards."""
+        request, size = flying.popleft()
+        request.wait()
+        features = np.array(request.get_output_tensor(0).data[:size], dtype=np.float32)  # the buffer is reused
+        idle.append(request)
+        return features
 
 
 def _filled(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -39,7 +39,7 @@ def test_files_that_are_no_images_by_name_are_counted(write):
 
 def test_l11_an_empty_split_folder(write):
     root = write({"train/A/1.png": b"", "test/A/readme.txt": b""})
-    with pytest.raises(LabelError, match="split test of .* holds no image") as caught:
+    with pytest.raises(LabelError, match=r"split test of .* holds no image") as caught:
         read_listing(root)
     assert caught.value.code == "E-LABEL-11"
 
@@ -87,7 +87,7 @@ def test_a_closed_folder_is_said(write, monkeypatch):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(DataError, match="there is nothing at .*typo") as caught:
+    with pytest.raises(DataError, match=r"there is nothing at .*typo") as caught:
         read_listing(tmp_path / "typo")
     assert caught.value.code == "E-DATA-06"
 

@@ -93,9 +93,15 @@ def _csv(source: Path) -> _Lines:
         for line in reader:
             lines.append((f"line {reader.line_num}", line))
             if "_more" in line:
-                raise csv.Error("has more cells than the header; quote cells that hold a comma")
+                raise LabelError(
+                    f"{printable(source.name)} line {reader.line_num} has more cells than the header; quote cells that "
+                    "hold a comma",
+                    code="E-LABEL-07",
+                )
     except csv.Error as error:  # strict: an unclosed quote would swallow the rest of the table
-        raise LabelError(f"{printable(source.name)} line {reader.line_num}: {error}", code="E-LABEL-07") from error
+        raise LabelError(
+            f"{printable(source.name)} after line {reader.line_num}: {error}; look for an open quote", code="E-LABEL-07"
+        ) from error
     return list(reader.fieldnames or ()), lines
 
 

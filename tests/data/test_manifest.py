@@ -1,0 +1,94 @@
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from xenograft.data.manifest import SCHEMA, Manifest, Row
+
+
+def row(k, label, split, patient):
+    return Row(f"i{k}", f"{k}.png", label, split, patient, k, f"{k:064x}", f"{k + 100:064x}", 900, 30, 20, 8, "gray")
+
+
+@pytest.fixture
+def rows():
+    return [
+        row(0, "ill", "train", "p1"),
+        row(1, "ill", "train", "p1"),
+        row(2, "well", "test", "p2"),
+        row(3, "ill", "test", "p3"),
+    ]
+
+
+@pytest.fixture
+def manifest(rows):
+    table = pa.Table.from_pylist([{f.name: getattr(r, f.name) for f in fields(Row)} for r in rows], schema=SCHEMA)
+    return Manifest(Path("data"), "set", ("well", "ill"), table, "as given", "as given")
+
+
+def test_the_table_has_the_columns_of_a_row():
+    assert SCHEMA.names == [f.name for f in fields(Row)]
+
+
+def test_rows_come_back_in_order(manifest, rows):
+    assert list(manifest.rows()) == rows
+    assert len(manifest) == 4
+
+
+def test_labels_are_indices_into_the_classes(manifest):
+    assert manifest.labels.tolist() == [1, 1, 0, 1]
+    assert manifest.labels.dtype == np.int64
+    assert replace(manifest, classes=("ill", "well")).labels.tolist() == [0, 0, 1, 0]
+
+
+def test_patients(manifest):
+    assert manifest.patients.tolist() == ["p1", "p1", "p2", "p3"]
+
+
+def test_positions_of_a_split(manifest):
+    assert manifest.where("test").tolist() == [2, 3]
+    assert manifest.where("val").tolist() == []
+
+
+def test_a_subset_has_its_own_labels(manifest):
+    assert manifest.labels.tolist() == [1, 1, 0, 1]  # computed before, must not be carried over
+    subset = manifest.subset("test")
+    assert subset.column("id") == ["i2", "i3"]
+    assert subset.labels.tolist() == [0, 1]
+    assert subset.sha256 != manifest.sha256
+
+
+def test_take_keeps_the_order_asked_for(manifest):
+    assert manifest.take([3, 0, 3]).column("id") == ["i3", "i0", "i3"]
+
+
+def test_an_empty_subset(manifest):
+    empty = manifest.subset("val")
+    assert (len(empty), list(empty.rows()), empty.counts()) == (0, [], {})
+    assert empty.labels.tolist() == empty.patients.tolist() == empty.where("train").tolist() == []
+
+
+def test_counts_by_split_and_class(manifest):
+    assert manifest.counts() == {
+        "train": {"well": {"images": 0, "patients": 0}, "ill": {"images": 2, "patients": 1}},
+        "test": {"well": {"images": 1, "patients": 1}, "ill": {"images": 1, "patients": 1}},
+    }
+
+
+def test_the_hash_does_not_depend_on_the_place(manifest):
+    assert replace(manifest, root=Path("elsewhere"), name="other").sha256 == manifest.sha256
+
+
+@pytest.mark.parametrize("column", ["id", "label", "split", "patient", "sha256"])
+def test_the_hash_depends_on_what_is_learnt_from(manifest, rows, column):
+    values = manifest.column(column)
+    values[0] = "ill" if values[0] == "well" else "well" if column == "label" else "changed"
+    at = SCHEMA.get_field_index(column)
+    changed = replace(manifest, table=manifest.table.set_column(at, SCHEMA.field(at), pa.array(values)))
+    assert changed.sha256 != manifest.sha256
+
+
+def test_the_hash_depends_on_the_order_of_the_classes(manifest):
+    assert replace(manifest, classes=("ill", "well")).sha256 != manifest.sha256

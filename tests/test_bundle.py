@@ -1,0 +1,177 @@
+"""fit -> bundle -> predict: parity with training, refusal of damaged bundles, and no torch on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xenograft
+from xenograft.api import FitResult
+from xenograft.bundle import Bundle
+from xenograft.errors import DataError, UsageError, WeightsError
+from xenograft.storage import sha256_file
+
+
+@pytest.fixture(scope="module")
+def fitted(phantom_folder: Path, made_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    return xenograft.fit(
+        phantom_folder,
+        output=tmp_path_factory.mktemp("fit") / "bundle",
+        backbone="resnet18",
+        epochs=3,
+        size=64,
+        resamples=100,
+        weights_dir=made_weights,
+        offline=True,
+        cache_dir=tmp_path_factory.mktemp("cache"),
+    )
+
+
+def test_predict_equals_the_training_process(fitted: FitResult, phantom_folder: Path) -> None:
+    """The scores recorded for the test split, from the bundle alone, within 1e-3 at f32."""
+    run = fitted.study.runs[0]
+    recorded = fitted.study.predictions(run.id, "test")
+    answers = xenograft.predict(fitted.bundle.folder, [phantom_folder / name for name in recorded.ids])
+    found = np.array([answer.probabilities for answer in answers])
+    assert np.abs(found - recorded.probabilities).max() < 1e-3
+    assert fitted.drift < 1e-3
+    assert run.engine["precision"] == "f32"
+
+
+def test_a_tuned_network_is_exported_as_trained(phantom_folder: Path, tmp_path: Path) -> None:
+    result = xenograft.fit(
+        phantom_folder, output=tmp_path / "b", backbone="resnet18", recipe="scratch", epochs=1, size=32, batch_size=16,
+        resamples=100, cache_dir=tmp_path / "cache",
+    )  # fmt: skip
+    recorded = result.study.predictions(result.study.runs[0].id, "test")
+    answers = xenograft.predict(result.bundle, [phantom_folder / name for name in recorded.ids])
+    found = np.array([answer.probabilities for answer in answers])
+    assert np.abs(found - recorded.probabilities).max() < 1e-3
+
+
+def test_labels_follow_the_threshold(fitted: FitResult) -> None:
+    threshold = fitted.bundle.facts.threshold
+    assert threshold is not None
+    assert fitted.bundle.decide(np.array([1 - threshold, threshold])) == "PNEUMONIA"
+    assert fitted.bundle.decide(np.array([1 - threshold + 1e-6, threshold - 1e-6])) == "NORMAL"
+
+
+def test_the_card_says_synthetic_and_what_is_not_supplied(fitted: FitResult) -> None:
+    card = (fitted.bundle.folder / "MODEL_CARD.md").read_text()
+    assert "synthetic phantom images" in card
+    assert "Intended use: not supplied" in card
+    assert fitted.bundle.facts.data["manifest_sha256"] in card
+
+
+def test_unreadable_images_are_named_and_cells_are_neutralised(fitted: FitResult, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "=cmd.png").write_text("not an image")
+    (folder / "empty.png").touch()
+    target = tmp_path / "out.csv"
+    answers = xenograft.predict(fitted.bundle, folder, output=target)
+    assert [answer.label for answer in answers] == ["", ""]
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert all("S-FILE-0" in row["error"] for row in rows)
+    assert all(not row["path"].startswith("=") for row in rows)
+
+
+def copy_of(fitted: FitResult, tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(fitted.bundle.folder, folder)
+    return folder
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    facts = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(facts | changes))
+
+
+def test_m2_another_number_of_classes(fitted: FitResult, tmp_path: Path) -> None:
+    folder = copy_of(fitted, tmp_path)
+    rewrite(folder, classes=["a", "b", "c"])
+    with pytest.raises(WeightsError, match=r"E-MODEL-02 .*3 classes \(3 outputs\), the model has 1"):
+        Bundle.load(folder)
+
+
+def test_m2_a_class_named_twice(fitted: FitResult, tmp_path: Path) -> None:
+    folder = copy_of(fitted, tmp_path)
+    rewrite(folder, classes=["a", "a"])
+    with pytest.raises(WeightsError, match="E-MODEL-02"):
+        Bundle.load(folder)
+
+
+def test_m4_a_changed_model(fitted: FitResult, tmp_path: Path) -> None:
+    folder = copy_of(fitted, tmp_path)
+    data = bytearray((folder / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(data)
+    with pytest.raises(WeightsError, match="E-MODEL-04"):
+        Bundle.load(folder)
+
+
+def test_a_model_that_is_no_onnx(fitted: FitResult, tmp_path: Path) -> None:
+    folder = copy_of(fitted, tmp_path)
+    (folder / "model.onnx").write_bytes(b"nonsense")
+    rewrite(folder, hashes={"model.onnx": sha256_file(folder / "model.onnx")})
+    with pytest.raises(WeightsError, match="E-MODEL-06"):
+        Bundle.load(folder)
+
+
+def test_no_bundle_and_foreign_versions(fitted: FitResult, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="E-DATA-12"):
+        Bundle.load(tmp_path)
+    folder = copy_of(fitted, tmp_path)
+    rewrite(folder, version=99)
+    with pytest.raises(DataError, match="E-DATA-04"):
+        Bundle.load(folder)
+    rewrite(folder, surprise=1)
+    with pytest.raises(DataError, match="E-DATA-04"):
+        Bundle.load(folder)
+
+
+def test_m7_drift_leaves_no_bundle(fitted: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xenograft import exporting
+
+    monkeypatch.setattr(exporting, "_drift", lambda *_: 0.5)
+    with pytest.raises(WeightsError, match="E-MODEL-07"):
+        xenograft.export(fitted.study, fitted.study.runs[0].id, tmp_path / "b")
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_m4_restoring_with_other_weights_is_refused(fitted: FitResult, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    run = replace(fitted.study.runs[0], weights={**fitted.study.runs[0].weights, "sha256": "0" * 64})
+    changed = replace(fitted.study, runs=(run,))
+    with pytest.raises(WeightsError, match="E-MODEL-04"):
+        xenograft.export(changed, run.id, tmp_path / "b")
+
+
+def test_a_folder_with_other_things_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="E-USAGE-13"):
+        xenograft.fit(phantom_folder, output=tmp_path)
+    with pytest.raises(UsageError, match="E-USAGE-14"):
+        xenograft.fit(phantom_folder, output=tmp_path / "b", backbone="paper")
+
+
+def test_predicting_loads_no_torch(fitted: FitResult, phantom_folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from xenograft.cli.main import main;"
+        f"main(['predict', {str(fitted.bundle.folder)!r}, {str(phantom_folder / 'test')!r},"
+        f" '-o', {str(tmp_path / 'p.csv')!r}]);"
+        "sys.exit(any(name == 'torch' or name.startswith('torch.') for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "trained on synthetic" in done.stdout
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + len(list((phantom_folder / "test").rglob("*.png")))
