@@ -27,7 +27,7 @@ _VERSION = b"1"
 """Raise it when the readers give other pixels or facts: older caches are then ignored."""
 
 Key = tuple[str, int, int]
-"""(relative path, size, mtime in ns): what a cached row is valid for."""
+"""(relative path, size, time of the last change in ns): what a cached row is valid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ class _Pass:
                 raise
             check_inside(full, self.root)
             return path, -1, -1  # reading it tells why
-        return path, found.st_size, found.st_mtime_ns
+        # either clock: a copy may keep the old modification time, but never the old change time
+        return path, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def inspect(

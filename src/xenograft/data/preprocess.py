@@ -28,7 +28,7 @@ class Preprocess:
         mean, std: per-channel normalisation of values in [0, 1], applied inside the engine's graph.
         channels: 1, gray, replicated to three channels inside the graph (Eq. 14); 3, colour as it is.
         fit: ``squash`` resizes both sides to `size` (whole image, aspect not kept); ``pad`` keeps the aspect and pads
-            with black; ``crop`` resizes the shorter side and takes the centre.
+            with black; ``crop`` takes the central square and resizes it.
         window: gray values mapped to 0 and 255. ``auto``: the full range of 8-bit images; for deeper ones the 0.5th
             and 99.5th percentile of the image. Two numbers are stored values.
     """
@@ -111,12 +111,13 @@ def _resize(pixels: Array, preprocess: Preprocess) -> Array:
     height, width = pixels.shape[:2]
     if preprocess.fit == "squash":
         return _scaled(pixels, size, size)
-    scale = size / (max(height, width) if preprocess.fit == "pad" else min(height, width))
+    if preprocess.fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return _scaled(np.ascontiguousarray(pixels[top : top + side, left : left + side]), size, size)
+    scale = size / max(height, width)
     inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
     pixels = _scaled(pixels, inner_w, inner_h)
-    if preprocess.fit == "crop":
-        top, left = (inner_h - size) // 2, (inner_w - size) // 2
-        return np.ascontiguousarray(pixels[top : top + size, left : left + size])
     top, left = (size - inner_h) // 2, (size - inner_w) // 2
     below, right = size - inner_h - top, size - inner_w - left
     return cv2.copyMakeBorder(pixels, top, below, left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))

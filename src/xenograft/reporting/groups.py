@@ -100,7 +100,7 @@ class View:
         if not study.runs:
             raise DataError(
                 f"{printable(study.folder)} has no finished run; run compare until at least one run ends",
-                code="E-DATA-05",
+                code="E-DATA-13",
             )
         seeds: dict[tuple[str, str, float, bool], list[RunRecord]] = defaultdict(list)
         for run in study.runs:
