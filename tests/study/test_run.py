@@ -247,3 +247,35 @@ def test_p1_p2_a_killed_study_goes_on_and_gives_the_same_table(
         )
     table = "report/tables/table-2-results.csv"
     assert (killed / table).read_bytes() == (whole / table).read_bytes()
+
+
+def test_another_data_set_does_not_enter_the_same_study(
+    study: Study, made_weights: Path, tmp_path: Path, cache: Path
+) -> None:
+    from xenograft.data.phantom import write_phantoms
+
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    other = write_phantoms(tmp_path / "other", count=120, size=64, seed=4)
+    with pytest.raises(DataError, match=r"E-DATA-11 .*other data"):
+        run_study(config(other, made_weights, recipes="logistic"), folder, cache=cache)
+
+
+def test_fewer_recipes_later_keep_the_earlier_runs(
+    study: Study, phantom_folder: Path, made_weights: Path, tmp_path: Path, cache: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    again = run_study(config(phantom_folder, made_weights, recipes="probe"), folder, cache=cache)
+    assert len(again.runs) == 4
+    assert {(row["a"], row["b"]) for row in again.record.comparisons} == {("probe", "random")}
+
+
+def test_the_forecast_counts_shared_features_once(phantom_folder: Path, made_weights: Path) -> None:
+    arms = list(conductor.plan(config(phantom_folder, made_weights, recipes="probe,logistic,random,scratch")))
+    costs = conductor.forecast(arms, 100)
+    by_arm = {arm.id: cost for arm, cost in zip(arms, costs, strict=True)}
+    first = by_arm["resnet18-probe-lr1-seed0"]
+    assert by_arm["resnet18-probe-lr1-seed1"] == by_arm["resnet18-logistic-lr1-seed0"] == pytest.approx(first * 0.02)
+    assert by_arm["resnet18-random-lr1-seed0"] == by_arm["resnet18-random-lr1-seed1"] == first
+    assert by_arm["resnet18-scratch-lr1-seed1"] == pytest.approx(9 * first)

@@ -6,12 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -23,28 +20,25 @@ from xenograft.data.ingest import ingest
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, UsageError, printable
-from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
 from xenograft.evaluate.scorecard import scorecard
 from xenograft.evaluate.threshold import FIXED, enough, youden
 from xenograft.features.engine import choose_engine, torch_device, trains_in_bf16
-from xenograft.storage import atomic_path, atomic_write, read_json, sha256_of
+from xenograft.storage import atomic_write, read_json, sha256_of
 from xenograft.study import environment
 from xenograft.study.arm import Arm, Workshop, train_arm, weights_facts
 from xenograft.study.config import StudyConfig
+from xenograft.study.describe import now, study_record, write_manifest
+from xenograft.study.differences import compare_arms
 from xenograft.study.record import (
     Predictions,
     RunRecord,
     Study,
-    StudyRecord,
     write_predictions,
     write_run,
     write_study,
 )
 from xenograft.study.watch import Silent, Watcher
 from xenograft.train.loop import Machine
-
-_EXAMPLES = 4
-_COMPARED = ("auroc", "accuracy", "f1", "average_precision")
 
 
 def run_study(
@@ -68,17 +62,18 @@ def run_study(
     arms = list(plan(config))
     for arm in arms:
         workshop.weights(arm)  # a missing file is said before hours of work, not after
-    record = _study_record(config, manifest, folder, command)
+    record = study_record(config, manifest, folder, command)
     finished = {arm.id for arm in arms if _is_finished(folder, arm, manifest, workshop)}
     write_study(folder, record)
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     images = len(manifest.where("train"))
     waiting = [arm for arm in arms if arm.id not in finished]
     if finished:
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
-    watcher.total(sum(arm.cost(images) for arm in waiting))
-    for number, arm in enumerate(waiting, start=1 + len(finished)):
-        watcher.begin(f"{number}/{len(arms)} {arm.id}", arm.cost(images))
+    costs = forecast(waiting, images)
+    watcher.total(sum(costs))
+    for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + len(finished)):
+        watcher.begin(f"{number}/{len(arms)} {arm.id}", cost)
         run = run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=config.resamples)
         watcher.end(f"{arm.id}: {_headline(run)}")
     study = Study.load(folder)
@@ -147,6 +142,20 @@ def plan(config: StudyConfig) -> Iterator[Arm]:
                     yield Arm(spec, config.recipe(recipe).scaled(scale), seed, scale, preprocess)
 
 
+def forecast(arms: Sequence[Arm], images: int) -> list[float]:
+    """Units of work of each arm; frozen arms after the first with the same features pay for their head alone."""
+    seen = set()
+    costs = []
+    for arm in arms:
+        recipe = arm.recipe
+        drawn = None if recipe.pretrained and recipe.views == 0 else arm.seed
+        features = (arm.spec.name, recipe.pretrained, recipe.views, drawn, arm.preprocess)
+        known = recipe.frozen and features in seen
+        costs.append(arm.cost(images) * (0.02 if known else 1.0))
+        seen.add(features)
+    return costs
+
+
 def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int) -> RunRecord:
     """Train one arm, let validation choose, then open test once; write everything, the record last."""
     train, val = manifest.subset("train"), manifest.subset("val")
@@ -155,7 +164,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     scores = {"val": trained.predict(val)}
     thresholds = choose_thresholds(val, scores["val"])
     # every choice is made: epoch, strength, thresholds. Only now is the test split read.
-    opened = _now()
+    opened = now()
     test = manifest.subset("test")
     scores["test"] = trained.predict(test)
     started = time.perf_counter()
@@ -191,7 +200,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         test_opened=opened,
         timings={stage: round(seconds, 3) for stage, seconds in timings.items()},
         peak_memory_mb=environment.peak_memory_mb(),
-        created=_now(),
+        created=now(),
         notices=[asdict(notice) for notice in trained.notices],
         fingerprint=fingerprint(arm, manifest, workshop),
     )
@@ -238,44 +247,6 @@ def fingerprint(arm: Arm, manifest: Manifest, workshop: Workshop) -> str:
     )
 
 
-def compare_arms(study: Study, *, resamples: int) -> list[dict[str, Any]]:
-    """Paired patient-cluster bootstrap of every pair of recipes of one backbone, means over seeds."""
-    rows = []
-    places = dict.fromkeys((run.backbone, run.lr_scale) for run in study.runs)
-    for backbone, scale in places:
-        group = [run for run in study.runs if (run.backbone, run.lr_scale) == (backbone, scale)]
-        recipes = sorted({run.recipe for run in group}, key=list(study.record.config["recipes"]).index)
-        recipes.sort(key=lambda name: not next(run.transfer for run in group if run.recipe == name))
-        for a, b in combinations(recipes, 2):
-            arms = [[study.predictions(r.id, "test") for r in group if r.recipe == name] for name in (a, b)]
-            rows += [
-                {"backbone": backbone, "lr_scale": scale, "a": a, "b": b, "metric": m, **d, "resamples": resamples}
-                for m, d in _difference(arms[0], arms[1], resamples).items()
-            ]
-    return rows
-
-
-def _difference(a: Sequence[Predictions], b: Sequence[Predictions], resamples: int) -> dict[str, dict[str, Any]]:
-    labels, patients = a[0].labels, a[0].patients
-    rng = np.random.default_rng(0)
-    if a[0].probabilities.shape[1] == 2:
-        found = paired_difference(
-            labels,
-            [p.probabilities[:, 1] for p in a],
-            [p.probabilities[:, 1] for p in b],
-            patients,
-            threshold_a=FIXED,
-            threshold_b=FIXED,
-            resamples=resamples,
-            rng=rng,
-        )
-    else:
-        found = paired_difference_multiclass(
-            labels, [p.probabilities for p in a], [p.probabilities for p in b], patients, resamples=resamples, rng=rng
-        )
-    return {metric: dict(found[metric]) for metric in _COMPARED}
-
-
 def _is_finished(folder: Path, arm: Arm, manifest: Manifest, workshop: Workshop) -> bool:
     """Whether a run is on disk, made from the same data by the same settings.
 
@@ -306,65 +277,6 @@ def _is_study(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("study.json", "skipped.csv"))
 
 
-def _study_record(config: StudyConfig, manifest: Manifest, folder: Path, command: str) -> StudyRecord:
-    earlier = folder / "study.json"
-    known = StudyRecord.from_json(read_json(earlier), earlier) if earlier.is_file() else None
-    data: dict[str, Any] = {
-        "name": manifest.name,
-        "catalog": manifest.catalog,
-        "synthetic": manifest.synthetic,
-        "leak_allowed": manifest.leak_allowed,
-        "manifest_sha256": manifest.sha256,
-        "counts": manifest.counts(),
-        "patient_rule": manifest.patient_rule,
-        "split_rule": manifest.split_rule,
-        "skipped": [asdict(skip) for skip in manifest.skipped],
-        "notices": [asdict(notice) for notice in manifest.notices],
-        "facts": list(manifest.facts),
-        "examples": _write_examples(manifest, folder, config),
-    }
-    return StudyRecord(
-        title=f"{manifest.name}: {' and '.join(config.recipes)}, {_titles(config.backbones)}",
-        command=command,
-        created=known.created if known is not None else _now(),
-        config=config.as_json(),
-        classes=list(manifest.classes),
-        data=data,
-        environment=environment.describe(),
-        seconds=known.seconds if known is not None else 0.0,
-    )
-
-
-def _titles(backbones: Sequence[str]) -> str:
-    if len(backbones) > 3:
-        return f"{len(backbones)} backbones"
-    return ", ".join(catalog.lookup(name).title for name in backbones)
-
-
-def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> dict[str, list[str]]:
-    """A few training images of each class as the networks see them (the paper's Fig. 2)."""
-    preprocess = Preprocess(channels=3 if config.colour else 1, fit=config.fit)  # type: ignore[arg-type]
-    train = manifest.subset("train")
-    examples: dict[str, list[str]] = {}
-    for index, label in enumerate(manifest.classes):
-        positions = np.flatnonzero(train.labels == index)
-        chosen = np.random.default_rng(0).permutation(positions)[:_EXAMPLES]
-        names = []
-        for number, row in enumerate(train.take(chosen).rows()):
-            pixels = read_prepared(train, row, preprocess)
-            image = pixels[0] if len(pixels) == 1 else cv2.cvtColor(pixels.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
-            name = f"examples/class{index}-{number}.png"
-            atomic_write(folder / name, cv2.imencode(".png", image)[1].tobytes())
-            names.append(name)
-        examples[label] = names
-    return examples
-
-
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    with atomic_path(folder / "manifest.parquet") as temporary:
-        pq.write_table(manifest.table, temporary)
-
-
 def _predictions(manifest: Manifest, probabilities: Any) -> Predictions:
     ids = np.array(manifest.column("id"), dtype=np.str_)
     return Predictions(ids, manifest.labels, manifest.patients, probabilities)
@@ -381,7 +293,3 @@ def _headline(run: RunRecord) -> str:
     policy = run.test["policies"].get("fixed") or run.test["policies"]["argmax"]
     auroc = policy["metrics"]["auroc"]
     return f"test AUROC {auroc['value']:.3f}" if auroc["value"] is not None else "done"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -7,13 +7,13 @@ import stat
 from pathlib import Path
 
 from xenograft.data.readers import photo
-from xenograft.data.readers.photo import Picture
+from xenograft.data.readers.picture import Picture
 from xenograft.errors import FileError
 
 __all__ = ["FILE_LIMIT", "NOTE_TEXT", "Picture", "decode_picture", "read_bytes", "read_picture"]
 
 FILE_LIMIT = 1 << 30
-"""Most bytes a file may have: above the largest uncompressed image within `photo.PIXEL_LIMIT`."""
+"""Most bytes a file may have: above the largest uncompressed image within `picture.PIXEL_LIMIT`."""
 
 NOTE_TEXT: dict[str, str] = {
     "W-FILE-03": "the name's ending promises another format; read by content; rename the file",

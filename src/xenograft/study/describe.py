@@ -1,0 +1,100 @@
+"""(configuration, manifest) -> what a study says of its data and machine before the first run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+
+from xenograft.backbones import catalog
+from xenograft.data.batches import read_prepared
+from xenograft.data.manifest import Manifest
+from xenograft.data.preprocess import Preprocess
+from xenograft.errors import DataError, printable
+from xenograft.storage import atomic_path, atomic_write, read_json
+from xenograft.study import environment
+from xenograft.study.config import StudyConfig
+from xenograft.study.record import StudyRecord
+
+_EXAMPLES = 4
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command: str) -> StudyRecord:
+    """The record of a study before its runs; keeps the date and the time spent of a study that goes on.
+
+    Raises:
+        DataError: the folder's study was made from other data.
+    """
+    earlier = folder / "study.json"
+    known = StudyRecord.from_json(read_json(earlier), earlier) if earlier.is_file() else None
+    if known is not None and known.data["manifest_sha256"] != manifest.sha256:
+        raise DataError(
+            f"{printable(folder)} is a study of other data or other splits; choose another output folder",
+            code="E-DATA-11",
+        )
+    data: dict[str, Any] = {
+        "name": manifest.name,
+        "catalog": manifest.catalog,
+        "synthetic": manifest.synthetic,
+        "leak_allowed": manifest.leak_allowed,
+        "manifest_sha256": manifest.sha256,
+        "counts": manifest.counts(),
+        "patient_rule": manifest.patient_rule,
+        "split_rule": manifest.split_rule,
+        "skipped": [asdict(skip) for skip in manifest.skipped],
+        "notices": [asdict(notice) for notice in manifest.notices],
+        "facts": list(manifest.facts),
+        "examples": _write_examples(manifest, folder, config),
+    }
+    return StudyRecord(
+        title=f"{manifest.name}: {' and '.join(config.recipes)}, {_titles(config.backbones)}",
+        command=command,
+        created=known.created if known is not None else now(),
+        config=config.as_json(),
+        classes=list(manifest.classes),
+        data=data,
+        environment=environment.describe(),
+        seconds=known.seconds if known is not None else 0.0,
+    )
+
+
+def _titles(backbones: Sequence[str]) -> str:
+    if len(backbones) > 3:
+        return f"{len(backbones)} backbones"
+    return ", ".join(catalog.lookup(name).title for name in backbones)
+
+
+def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> dict[str, list[str]]:
+    """A few training images of each class as the networks see them (the paper's Fig. 2)."""
+    preprocess = Preprocess(channels=3 if config.colour else 1, fit=config.fit)  # type: ignore[arg-type]
+    train = manifest.subset("train")
+    examples: dict[str, list[str]] = {}
+    for index, label in enumerate(manifest.classes):
+        positions = np.flatnonzero(train.labels == index)
+        chosen = np.random.default_rng(0).permutation(positions)[:_EXAMPLES]
+        names = []
+        for number, row in enumerate(train.take(chosen).rows()):
+            pixels = read_prepared(train, row, preprocess)
+            image = pixels[0] if len(pixels) == 1 else cv2.cvtColor(pixels.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
+            name = f"examples/class{index}-{number}.png"
+            atomic_write(folder / name, cv2.imencode(".png", image)[1].tobytes())
+            names.append(name)
+        examples[label] = names
+    return examples
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Keep the manifest beside the runs."""
+    with atomic_path(folder / "manifest.parquet") as temporary:
+        pq.write_table(manifest.table, temporary)

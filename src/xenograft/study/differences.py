@@ -1,0 +1,54 @@
+"""A finished study -> paired differences on test between its recipes, means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
+from xenograft.evaluate.threshold import FIXED
+from xenograft.study.record import Predictions, Study
+
+_COMPARED = ("auroc", "accuracy", "f1", "average_precision")
+
+
+def compare_arms(study: Study, *, resamples: int) -> list[dict[str, Any]]:
+    """Paired patient-cluster bootstrap of every pair of recipes of one backbone, means over seeds."""
+    rows = []
+    places = dict.fromkeys((run.backbone, run.lr_scale) for run in study.runs)
+    for backbone, scale in places:
+        group = [run for run in study.runs if (run.backbone, run.lr_scale) == (backbone, scale)]
+        recipes = list(dict.fromkeys([*study.record.config["recipes"], *sorted(run.recipe for run in group)]))
+        recipes = [name for name in recipes if any(run.recipe == name for run in group)]
+        recipes.sort(key=lambda name: not next(run.transfer for run in group if run.recipe == name))
+        for a, b in combinations(recipes, 2):
+            arms = [[study.predictions(r.id, "test") for r in group if r.recipe == name] for name in (a, b)]
+            rows += [
+                {"backbone": backbone, "lr_scale": scale, "a": a, "b": b, "metric": m, **d, "resamples": resamples}
+                for m, d in _difference(arms[0], arms[1], resamples).items()
+            ]
+    return rows
+
+
+def _difference(a: Sequence[Predictions], b: Sequence[Predictions], resamples: int) -> dict[str, dict[str, Any]]:
+    labels, patients = a[0].labels, a[0].patients
+    rng = np.random.default_rng(0)
+    if a[0].probabilities.shape[1] == 2:
+        found = paired_difference(
+            labels,
+            [p.probabilities[:, 1] for p in a],
+            [p.probabilities[:, 1] for p in b],
+            patients,
+            threshold_a=FIXED,
+            threshold_b=FIXED,
+            resamples=resamples,
+            rng=rng,
+        )
+    else:
+        found = paired_difference_multiclass(
+            labels, [p.probabilities for p in a], [p.probabilities for p in b], patients, resamples=resamples, rng=rng
+        )
+    return {metric: dict(found[metric]) for metric in _COMPARED}
