@@ -60,6 +60,7 @@ BACKBONES = {
     "resnext5032x4d": "ResNeXt50 (32x4d)",
     "wideresnet502": "Wide ResNet50-2",
     "inceptionv3": "Inception v3",
+    "squeezenet11": "SqueezeNet 1.1",
     "efficientnetlite0": "EfficientNet-Lite0",
 }
 RECIPES = ("scratch", "random", "probe", "logistic", "partial", "full", "lp_ft")
