@@ -27,6 +27,7 @@ from xenograft.features.engine import EngineChoice
 from xenograft.features.extract import Extractor, FrozenBackbone, stack_views
 from xenograft.study.watch import Silent, Watcher
 from xenograft.train import heads, loop
+from xenograft.train.allocator import keep_freed_memory
 from xenograft.train.images import ImageSet
 from xenograft.train.network import Classifier, class_weights_of
 from xenograft.train.recipes import RECIPES, Recipe
@@ -243,6 +244,8 @@ class _TunedArm:
 
     def _fit(self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None) -> loop.Fitted:
         arm, workshop = self._arm, self._workshop
+        if workshop.machine.device == "cpu":
+            keep_freed_memory()
         augment = preset(arm.recipe.augment)
         data = loop.TrainingData(
             epoch=lambda number: images.epoch(
