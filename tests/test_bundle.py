@@ -175,3 +175,70 @@ def test_predicting_loads_no_torch(fitted: FitResult, phantom_folder: Path, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     assert "trained on synthetic" in done.stdout
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + len(list((phantom_folder / "test").rglob("*.png")))
+
+
+def test_the_bundle_holds_nothing_of_the_patients(fitted: FitResult) -> None:
+    assert sorted(p.name for p in fitted.bundle.folder.iterdir()) == ["MODEL_CARD.md", "bundle.json", "model.onnx"]
+    assert fitted.study.folder.name == "bundle-training"
+    text = (fitted.bundle.folder / "bundle.json").read_text()
+    assert not any(patient in text for patient in fitted.study.predictions(fitted.study.runs[0].id, "test").patients)
+
+
+def test_fitting_again_exports_what_was_fitted_now(fitted: FitResult, phantom_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "b"
+    settings: dict[str, Any] = {
+        "backbone": "resnet18", "size": 32, "epochs": 2, "resamples": 100, "cache_dir": tmp_path / "cache",
+    }  # fmt: skip
+    xenograft.fit(phantom_folder, output=output, recipe="random", **settings)
+    again = xenograft.fit(phantom_folder, output=output, recipe="scratch", **settings)
+    assert again.bundle.facts.recipe["name"] == "scratch"
+    assert [run.recipe for run in again.study.runs] == ["random", "scratch"]
+
+
+def test_fit_refuses_the_words_of_compare(phantom_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="E-USAGE-14 fit takes backbone and recipe"):
+        xenograft.fit(phantom_folder, output=tmp_path / "b", backbones="resnet18")
+    with pytest.raises(UsageError, match="E-USAGE-14"):
+        xenograft.fit(phantom_folder, output=tmp_path / "b", lr_scales="1,0.1")
+
+
+def test_a_bundle_whose_card_was_computed_at_bf16_says_so(
+    phantom_folder: Path, made_weights: Path, tmp_path: Path
+) -> None:
+    from xenograft.study.watch import Silent
+
+    class Listening(Silent):
+        lines: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.lines.append(text)
+
+    study = xenograft.compare(
+        phantom_folder, output=tmp_path / "s", backbones="resnet18", recipes="probe", seeds=1, size=64, epochs=3,
+        resamples=100, precision="bf16", engine="openvino", weights_dir=made_weights, cache_dir=tmp_path / "c",
+    )  # fmt: skip
+    from xenograft import exporting
+
+    watcher = Listening()
+    bundle, drift = xenograft.export(study, study.runs[0].id, tmp_path / "b", watcher=watcher)
+    pixels, recorded = _sample(study)
+    assert drift < 1e-3
+    warned = any(line.startswith("W-MODEL-22") for line in watcher.lines)
+    assert warned == (exporting.largest_difference(bundle, pixels, recorded) > 1e-3)
+
+
+def _sample(study: Any) -> Any:
+    from xenograft.study.config import make_config
+    from xenograft.study.run import validation_sample
+
+    config = make_config({k: v for k, v in study.record.config.items() if v is not None})
+    return validation_sample(study, config, study.runs[0])
+
+
+def test_columns_carry_the_class_names(fitted: FitResult, tmp_path: Path) -> None:
+    from xenograft.bundle import write_predictions_csv
+
+    folder = copy_of(fitted, tmp_path)
+    rewrite(folder, classes=["正常", "肺炎 a/b"])
+    write_predictions_csv(tmp_path / "p.csv", Bundle.load(folder), [])
+    assert (tmp_path / "p.csv").read_text().strip() == "path,prediction,p_正常,p_肺炎 a/b,threshold,error"

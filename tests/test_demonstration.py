@@ -26,3 +26,21 @@ def test_demo_keeps_other_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="E-USAGE-13"):
         demonstration.demo(tmp_path)
+
+
+def test_a_demo_that_was_stopped_while_drawing_draws_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstration, "IMAGES", 40)
+    monkeypatch.setattr(demonstration, "SIZE", 64)
+
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def stopped(folder: Path, **_options: object) -> Path:
+        (folder / "train").mkdir(parents=True)
+        (folder / "SYNTHETIC.txt").touch()
+        raise Enough
+
+    monkeypatch.setattr(demonstration, "write_phantoms", stopped)
+    with pytest.raises(Enough):
+        demonstration.demo(tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []

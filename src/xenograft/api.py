@@ -14,7 +14,7 @@ from xenograft import bundle as bundles
 from xenograft.backbones import catalog
 from xenograft.backbones import weights as weight_files
 from xenograft.bundle import Bundle, Prediction
-from xenograft.errors import UsageError, printable
+from xenograft.errors import Notice, UsageError, WeightsError, printable
 from xenograft.study.config import StudyConfig, make_config, read_toml
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
@@ -68,7 +68,7 @@ class FitResult:
     """What `fit` made.
 
     Args:
-        bundle: loaded and checked. study: its training record, in ``<bundle>/training``.
+        bundle: loaded and checked. study: its training record, in ``<bundle>-training``.
         drift: largest difference in probability between bundle and trained network on validation images, at f32.
     """
 
@@ -96,24 +96,25 @@ def fit(
         backbone, recipe: one name each. settings: as for `compare`.
     """
     from xenograft.reporting import page
-    from xenograft.study.run import run_study
+    from xenograft.study.run import plan, run_study
 
+    if wrong := {"backbones", "recipes"} & settings.keys():
+        raise UsageError(f"fit takes backbone and recipe, one each, not {', '.join(sorted(wrong))}", code="E-USAGE-14")
     values = {"precision": "f32", "seeds": 1} | {k: v for k, v in settings.items() if v is not None}
     made = _config(data, None, values | {"backbones": backbone, "recipes": recipe})
-    if len(made.backbones) != 1 or len(made.recipes) != 1 or made.seeds != 1:
+    arms = list(plan(made))
+    if len(arms) != 1:
         raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
     folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "training").is_dir():
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "bundle.json").is_file():
         raise UsageError(f"{printable(folder)} exists and is not a bundle; choose a new folder", code="E-USAGE-13")
+    # beside the bundle, not in it: the record holds patient keys and example images, and a bundle is handed on
+    training = folder.with_name(f"{folder.name}-training")
     study = run_study(
-        made,
-        folder / "training",
-        cache=cache_folder(made.cache_dir),
-        watcher=watcher,
-        command=command or _call("fit", made),
+        made, training, cache=cache_folder(made.cache_dir), watcher=watcher, command=command or _call("fit", made)
     )
     page.render(study)
-    made_bundle, drift = export(study, study.runs[0].id, folder, config=made, watcher=watcher)
+    made_bundle, drift = export(study, arms[0].id, folder, config=made, watcher=watcher)
     return FitResult(made_bundle, study, drift)
 
 
@@ -134,8 +135,16 @@ def export(
         )
     workshop = make_workshop(config, cache=cache_folder(config.cache_dir), watcher=watcher or Silent())
     network = restore(study, run, workshop)
-    sample = validation_sample(study, config, run)
-    return exporting.export(network, run, study.record, Path(output), sample=sample)
+    sample, recorded = validation_sample(study, config, run)
+    bundle, drift = exporting.export(network, run, study.record, Path(output), sample=sample)
+    apart = exporting.largest_difference(bundle, sample, recorded)
+    if apart > exporting.TOLERANCE and watcher is not None:
+        message = (
+            f"the scores in this bundle's card were computed at {run.engine['precision']} and differ from the bundle's "
+            f"own, at f32, by up to {apart:.3f}; fit computes both at f32"
+        )
+        watcher.say(str(Notice("W-MODEL-22", message)))
+    return bundle, drift
 
 
 def load(folder: str | Path, *, precision: str = "f32") -> Bundle:
@@ -172,6 +181,10 @@ def weights(
     """Which weights are at hand, and where missing ones belong; with `verify`, every file is hashed."""
     names = catalog.parse_backbones(backbones) if backbones else tuple(catalog.CATALOG)
     specs = [catalog.lookup(name) for name in names]
+    if weights_dir is not None and not Path(weights_dir).is_dir():
+        raise WeightsError(
+            f"{printable(weights_dir)} is not a folder; name the folder of weight files", code="E-MODEL-20"
+        )
     look = weight_files.verify if verify else weight_files.status
     return look(specs, weights_dir=None if weights_dir is None else Path(weights_dir), cache=cache_folder(cache_dir))
 
@@ -186,5 +199,8 @@ def _config(data: str | Path | None, config: str | Path | None, settings: dict[s
 
 def _call(verb: str, config: StudyConfig) -> str:
     """The Python call that makes a study again, for records of programs."""
-    arguments = ", ".join(f"{k}={v!r}" for k, v in config.as_json().items() if v is not None and k != "data")
+    values = {k: v for k, v in config.as_json().items() if v is not None and k != "data"}
+    if verb == "fit":
+        values |= {"backbone": values.pop("backbones")[0], "recipe": values.pop("recipes")[0]}
+    arguments = ", ".join(f"{k}={v!r}" for k, v in values.items())
     return f"xenograft.{verb}({str(config.data)!r}, {arguments})"

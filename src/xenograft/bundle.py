@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,6 @@ from xenograft.storage import read_json, sha256_file, write_csv, write_json
 
 BUNDLE_VERSION = 1
 MODEL_FILE = "model.onnx"
-_MASKED = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ def write_facts(folder: Path, facts: BundleFacts) -> None:
 
 def write_predictions_csv(target: Path, bundle: Bundle, predictions: Iterable[Prediction]) -> tuple[int, int]:
     """One row an image: path, prediction, a probability per class, threshold, error. Returns (answered, failed)."""
-    names = [f"p_{_MASKED.sub('_', name)}" for name in bundle.facts.classes]
+    names = [f"p_{printable(name)}" for name in bundle.facts.classes]
     threshold = "" if bundle.facts.threshold is None else f"{bundle.facts.threshold:.6f}"
     rows: list[list[object]] = []
     failed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def demo(output: str | Path = "xenograft-demo", *, watcher: Watcher | None = Non
         if folder.exists() and (folder.is_file() or any(folder.iterdir())):
             raise UsageError(f"{printable(folder)} exists and is no demo; choose a new folder", code="E-USAGE-13")
         watcher.say(f"drawing {IMAGES} synthetic chest radiographs into {printable(images)}")
-        write_phantoms(images, count=IMAGES, size=SIZE, seed=7)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as aside:  # all of them, or none
+            write_phantoms(Path(aside) / "phantoms", count=IMAGES, size=SIZE, seed=7).replace(images)
     study = api.compare(
         images,
         output=folder / "study",
@@ -58,6 +61,7 @@ def demo(output: str | Path = "xenograft-demo", *, watcher: Watcher | None = Non
         size=SIZE,
         epochs=10,
         batch_size=32,
+        precision="f32",  # so that the recorded scores are the bundle's
         offline=True,
         watcher=watcher,
         command="xenograft demo",

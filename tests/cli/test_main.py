@@ -87,3 +87,9 @@ def test_p13_sigterm_is_143(phantom_folder: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 143, error
+
+
+def test_options_are_never_guessed_from_a_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "x", "--seed", "7"])
+    assert "--seed" in capsys.readouterr().err

@@ -558,3 +558,24 @@ def test_the_real_chest_xrays(tmp_path):
     assert not patients["val"] & patients["test"]
     assert len(patients["test"]) == 428
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "positive", "guessed"),
+    [
+        (("Tumor", "no_tumor"), "Tumor", False),
+        (("Cardiomegaly", "No_Finding"), "Cardiomegaly", False),
+        (("covid", "non-covid"), "covid", False),
+        (("NORMAL", "PNEUMONIA"), "PNEUMONIA", False),
+        (("melanoma", "nevus"), "nevus", True),
+        (("nodule", "other"), "other", True),
+    ],
+)
+def test_the_positive_class_is_said_when_it_is_guessed(names: tuple[str, str], positive: str, guessed: bool) -> None:
+    from xenograft.data.importers import RawRow
+    from xenograft.data.ingest import IngestOptions, _classes, _positive_notices
+
+    classes = _classes([RawRow(name, name, name) for name in names], IngestOptions())
+    assert classes[1] == positive
+    assert bool(_positive_notices(classes, IngestOptions())) is guessed
+    assert _positive_notices(classes, IngestOptions(positive=positive)) == []

@@ -120,3 +120,12 @@ def test_l12_a_class_with_fewer_patients_than_folds():
     with pytest.raises(LabelError, match="class ill has 2 patients, 5 folds need at least 5; add patients") as caught:
         folds(labels, groups, k=5, seed=0, classes=["well", "ill"])
     assert caught.value.code == "E-LABEL-12"
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0.4, 0.4), (0.35, 0.35), (0.2, 0.2), (0.15, 1 / 7), (0.5, 0.5)])
+def test_the_share_held_out_is_the_share_asked_for(fraction: float, expected: float) -> None:
+    from xenograft.data.split import holdout
+
+    labels = np.tile([0, 1], 400)
+    held = holdout(labels, np.arange(800), fraction=fraction, seed=0)
+    assert held.mean() == pytest.approx(expected, abs=0.01)

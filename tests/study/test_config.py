@@ -25,8 +25,8 @@ def test_flat_keys_reach_both_records() -> None:
 
 
 def test_overrides_reach_the_recipe() -> None:
-    recipe = make_config({"data": "x", "epochs": 2, "views": 4}).recipe("probe")
-    assert (recipe.epochs, recipe.views, recipe.batch_size) == (2, 4, 64)
+    recipe = make_config({"data": "x", "epochs": 5, "views": 4}).recipe("probe")
+    assert (recipe.epochs, recipe.views, recipe.batch_size) == (5, 4, 64)
 
 
 def test_json_round_trip() -> None:
@@ -39,7 +39,7 @@ def test_json_round_trip() -> None:
     [
         ({"data": "x", "bakbones": "paper"}, r"unknown key 'bakbones'; did you mean 'backbones'"),
         ({"recipes": "probe"}, "no data set"),
-        ({"data": "x", "seeds": 0}, "seeds is 0; at least 1"),
+        ({"data": "x", "seeds": 0}, "seeds is 0; a whole number of at least 1"),
         ({"data": "x", "backbones": ""}, "no backbone in"),
         ({"data": "x", "lr_scales": "fast"}, "lr_scales is 'fast'"),
         ({"data": "x", "lr_scales": "0"}, "above 0"),
@@ -60,3 +60,13 @@ def test_toml(tmp_path: Path) -> None:
     path.write_text("data = ")
     with pytest.raises(UsageError, match="E-USAGE-12"):
         read_toml(path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"epochs": "5"}, {"seeds": 1.5}, {"seeds": True}, {"threads": -1}, {"threads": 0}, {"size": 8}, {"offline": "no"},
+     {"lr_scales": "inf"}],
+)  # fmt: skip
+def test_types_are_checked(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="E-USAGE-11"):
+        make_config({"data": "x", **values})

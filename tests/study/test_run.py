@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xenograft.errors import DataError, UsageError, WeightsError
+from xenograft.errors import DataError, ProcessError, UsageError, WeightsError
 from xenograft.study import run as conductor
 from xenograft.study.config import StudyConfig, make_config
 from xenograft.study.record import Study
@@ -279,3 +279,43 @@ def test_the_forecast_counts_shared_features_once(phantom_folder: Path, made_wei
     assert by_arm["resnet18-probe-lr1-seed1"] == by_arm["resnet18-logistic-lr1-seed0"] == pytest.approx(first * 0.02)
     assert by_arm["resnet18-random-lr1-seed0"] == by_arm["resnet18-random-lr1-seed1"] == first
     assert by_arm["resnet18-scratch-lr1-seed1"] == pytest.approx(9 * first)
+
+
+@pytest.mark.parametrize("change", [{"size": 48}, {"epochs": 5}, {"normalise": "paper"}, {"resamples": 200}])
+def test_a_study_has_one_setting_of_everything_else(
+    study: Study, phantom_folder: Path, made_weights: Path, tmp_path: Path, cache: Path, change: dict[str, Any]
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    (key,) = change
+    with pytest.raises(DataError, match=f"E-DATA-11 .*{key}"):
+        run_study(config(phantom_folder, made_weights, recipes="logistic", **change), folder, cache=cache)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+def test_one_process_at_a_time(phantom_folder: Path, made_weights: Path, tmp_path: Path, cache: Path) -> None:
+    from filelock import FileLock
+
+    (tmp_path / "s").mkdir()
+    with FileLock(str(tmp_path / "s" / ".lock")), pytest.raises(ProcessError, match="E-PROC-06"):
+        run_study(config(phantom_folder, made_weights), tmp_path / "s", cache=cache)
+
+
+def test_a_refused_study_leaves_no_folder(made_weights: Path, tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(DataError, match="E-DATA-06"):
+        run_study(config(tmp_path / "nothing", made_weights), tmp_path / "s", cache=cache)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(("name", "size"), [("inception_v3", 32), ("timm:vit_tiny_patch16_224", 64)])
+def test_a_size_that_a_network_does_not_take(phantom_folder: Path, tmp_path: Path, name: str, size: int) -> None:
+    values = {"data": phantom_folder, "backbones": name, "recipes": "random", "size": size, "offline": True}
+    with pytest.raises(UsageError, match="E-USAGE-05"):
+        run_study(make_config(values), tmp_path / "s", cache=tmp_path / "c")
+
+
+def test_logistic_has_no_learning_rate_to_scale(phantom_folder: Path, made_weights: Path) -> None:
+    arms = list(conductor.plan(config(phantom_folder, made_weights, recipes="logistic,probe", lr_scales="1,0.1,1")))
+    assert len([arm for arm in arms if arm.recipe.name == "logistic"]) == 2
+    assert len([arm for arm in arms if arm.recipe.name == "probe"]) == 4

@@ -184,3 +184,21 @@ def test_a_last_batch_of_one_is_left_out() -> None:
     assert sizes == [11]
     assert held.steps(11) == 1
     assert held.steps(5) == 3
+
+
+@pytest.mark.parametrize("damage", ["other settings", "cut"])
+def test_a_checkpoint_of_another_run_is_not_taken(tmp_path: Path, damage: str) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    train(layer(), replace(RECIPE, epochs=3), checkpoint=checkpoint, fingerprint="a")
+    if damage == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    fresh, resumed = layer(), layer()
+    train(fresh)
+    fitted = train(resumed, checkpoint=checkpoint, fingerprint="a" if damage == "cut" else "b")
+    assert torch.equal(fresh.weight, resumed.weight)
+    assert len(fitted.history) == 6
+
+
+def test_answers_that_are_not_finite_count_as_a_diverged_epoch() -> None:
+    with pytest.raises(ProcessError, match="E-PROC-15"):
+        train(layer(), replace(RECIPE, head_lr=1e38, optimiser="sgd", epochs=4))

@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from xenograft.backbones import build, catalog
-from xenograft.train.network import Classifier, class_weights_of, loss_of, probabilities_of
+from xenograft.train.network import Classifier, class_weights_of, decisions_of, loss_of, probabilities_of
 
 
 def test_two_classes_share_one_logit() -> None:
@@ -37,3 +37,9 @@ def test_class_weights_are_balanced() -> None:
     labels = torch.tensor([0] * 3 + [1] * 9)
     expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels.numpy())
     np.testing.assert_allclose(class_weights_of(labels, 2).numpy(), expected)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_decisions_agree_with_probabilities(outputs: int) -> None:
+    logits = torch.randn(40, outputs, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(decisions_of(logits), probabilities_of(logits).argmax(dim=1))

@@ -30,3 +30,14 @@ def test_parse_keeps_order_and_drops_repeats() -> None:
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"E-USAGE-10 .*'scratc'; did you mean 'scratch'"):
         lookup("scratc")
+
+
+def test_records_show_only_what_a_recipe_uses() -> None:
+    from dataclasses import replace
+
+    assert lookup("probe").as_used().augment == "none"
+    assert replace(lookup("probe"), views=30).as_used().views == 20
+    assert replace(lookup("probe"), views=4).as_used().augment == "paper"
+    assert replace(lookup("probe"), views=4, augment="none").as_used().views == 0
+    assert replace(lookup("scratch"), views=4).as_used() == lookup("scratch")
+    assert (lookup("logistic").as_used().epochs, lookup("logistic").as_used().head_lr) == (0, 0.0)

@@ -106,7 +106,16 @@ def study_table(study: Study) -> None:
     if view.data["leak_allowed"]:
         said("LEAK ALLOWED: splits share patients or images; the numbers are too good.")
     table = _table(
-        "backbone", "recipe", "lr x", "seeds", "AUROC (95 % CI)", "accuracy", "recall", "specificity", "F1", "G-mean"
+        "backbone",
+        "recipe",
+        "lr scale",
+        "seeds",
+        "AUROC (95 % CI)",
+        "accuracy",
+        "recall",
+        "specificity",
+        "F1",
+        "G-mean",
     )
     for group in view.groups:
         policy = view.main_policy
@@ -122,9 +131,10 @@ def study_table(study: Study) -> None:
     said(f"Test split: {view.test_size()}; {threshold}; {view.interval_note()}")
     for row in study.record.comparisons:
         if row["metric"] == "auroc" and row["difference"] is not None:
-            shown = "no difference shown" if row["low"] <= 0 <= row["high"] else "differs"
+            shown = "no difference shown" if row["low"] <= 0 <= row["high"] else "the interval excludes 0"
+            scale = f" at learning rate x {row['lr_scale']:g}" if row["lr_scale"] != 1 else ""
             said(
-                f"{row['backbone']} {row['a']} - {row['b']}: AUROC {row['difference']:+.3f} "
+                f"{row['backbone']} {row['a']} - {row['b']}{scale}: AUROC {row['difference']:+.3f} "
                 f"({row['low']:+.3f} to {row['high']:+.3f}), {shown}"
             )
 

@@ -17,7 +17,9 @@ def add(verbs: options.Verbs) -> None:
     parser = options.verb(verbs, "fit", "train one model and write it as a bundle that predicts anywhere", _EXAMPLES)
     parser.add_argument("data", type=Path, help="folder (split/class/file or class/file), CSV or Parquet")
     parser.add_argument("-o", "--output", type=Path, default=Path("bundle"), help="folder of the bundle (bundle)")
-    parser.add_argument("--backbone", metavar="NAME", default="efficientnet_lite0", help="(efficientnet_lite0)")
+    parser.add_argument(
+        "--backbone", metavar="NAME", default="efficientnet_lite0", help="any of compare --help (efficientnet_lite0)"
+    )
     parser.add_argument("--recipe", metavar="NAME", default="probe", help="see compare --help (probe)")
     options.add_training(parser)
     options.add_pixels(parser)
@@ -41,5 +43,5 @@ def run(args: argparse.Namespace) -> None:
         )
     display.study_table(result.study)
     display.said(f"The bundle gives the trained network's probabilities within {result.drift:.1e}.")
-    display.wrote("Training record, a page for a browser", args.output / "training" / "report" / "index.html")
+    display.wrote("Training record, a page for a browser", result.study.folder / "report" / "index.html")
     display.wrote("Bundle", args.output)

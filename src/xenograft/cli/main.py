@@ -58,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; finished work is kept, the same command goes on from here", file=sys.stderr)
+        print(
+            "stopped; finished runs and epochs of a study are kept, the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,5 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    print("terminated; finished work is kept, the same command goes on from here", file=sys.stderr)
+    print(
+        "terminated; finished runs and epochs of a study are kept, the same command goes on from there", file=sys.stderr
+    )
     raise SystemExit(143)

@@ -16,6 +16,7 @@ def verb(verbs: Verbs, name: str, summary: str, examples: str) -> argparse.Argum
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=summary,
+        allow_abbrev=False,  # --seed must not mean --seeds
         description=summary[0].upper() + summary[1:] + ".",
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -24,7 +24,7 @@ from xenograft.storage import write_csv
 Progress = Callable[[int, int], None]
 
 # names that stand for "nothing found"; such a class comes first, so that scores speak of the other one
-_NEGATIVE = frozenset("normal negative healthy benign control controls none no 0 absent clear false".split())  # noqa: SIM905
+_NEGATIVE = re.compile(r"(normal|negative|healthy|benign|controls?|none|no|non|not|without|absent|clear|false|0)\b")
 _MIN_PER_CLASS = 10
 
 
@@ -106,7 +106,7 @@ def ingest(
     skipped = [*listing.skipped, *unreadable]
     rows = [row for row in listing.rows if row.path in facts]
     if skip_report is not None:
-        write_csv(skip_report, ("path", "code", "reason"), ((s.path, s.code, s.reason) for s in skipped))
+        write_skips(skip_report, skipped)
     _check_skips(listing, rows, skipped, options)
     classes = _classes(rows, options)
     spec = _dataset(listing, rows, options)
@@ -114,9 +114,15 @@ def ingest(
     if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
     manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
-    notices = (*listing.notices, *_file_notices(rows, facts), *patient_notices)
+    about_classes = _positive_notices(classes, options)
+    notices = (*listing.notices, *about_classes, *_file_notices(rows, facts), *patient_notices)
     manifest = replace(manifest, notices=notices, skipped=tuple(skipped))
     return _check_splits(manifest, options)
+
+
+def write_skips(target: Path, skipped: Sequence[Skip]) -> None:
+    """The list of skipped images as CSV."""
+    write_csv(target, ("path", "code", "reason"), ((s.path, s.code, s.reason) for s in skipped))
 
 
 def _utf8_only(listing: Listing) -> Listing:
@@ -186,7 +192,7 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
 
 
 def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
-    names = sorted({row.label for row in rows}, key=lambda n: (n.strip().casefold() not in _NEGATIVE, n))
+    names = sorted({row.label for row in rows}, key=lambda name: (not _is_negative(name), name))
     if len(names) < 2:
         raise LabelError(
             f"all {len(rows)} images have the label {printable(names[0])!r}; two classes or more are needed",
@@ -199,6 +205,18 @@ def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
             f"--positive {options.positive!r}: the classes are {listed(names)}; name one of two", code="E-USAGE-07"
         )
     return (next(n for n in names if n != options.positive), options.positive)
+
+
+def _is_negative(name: str) -> bool:
+    return _NEGATIVE.match(re.sub(r"[\W_]+", " ", name.casefold()).strip()) is not None
+
+
+def _positive_notices(classes: Sequence[str], options: IngestOptions) -> list[Notice]:
+    """Sensitivity and thresholds speak of the positive class: say it when it had to be guessed by the alphabet."""
+    if len(classes) != 2 or options.positive is not None or _is_negative(classes[0]) != _is_negative(classes[1]):
+        return []
+    message = f"positive class: {printable(classes[1])}, the later one in the alphabet; name another with --positive"
+    return [Notice("W-LABEL-23", message)]
 
 
 def _dataset(listing: Listing, rows: Sequence[RawRow], options: IngestOptions) -> known.DatasetSpec | None:

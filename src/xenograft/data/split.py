@@ -54,11 +54,19 @@ def folds(labels: Array, groups: Array, *, k: int, seed: int, classes: Sequence[
     return result
 
 
+_CLOSE = 0.01  # a share this near to one fold of k is made by one fold
+_FINE = 20  # other shares are made of twentieths
+
+
 def holdout(
     labels: Array, groups: Array, *, fraction: float, seed: int, classes: Sequence[str] | None = None
 ) -> NDArray[np.bool_]:
-    """(N,) True for about `fraction` of the images: the first of round(1 / fraction) folds."""
-    return np.asarray(folds(labels, groups, k=max(2, round(1 / fraction)), seed=seed, classes=classes) == 0)
+    """(N,) True for about `fraction` of the images: one of round(1 / fraction) folds, or several of finer ones."""
+    k = max(2, round(1 / fraction))
+    if abs(1 / k - fraction) > _CLOSE:
+        k = min(_FINE, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
+    chosen = min(max(1, round(fraction * k)), k - 1)
+    return np.asarray(folds(labels, groups, k=k, seed=seed, classes=classes) < chosen)
 
 
 def assign(

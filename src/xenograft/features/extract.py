@@ -21,6 +21,7 @@ from xenograft.data.preprocess import Preprocess
 from xenograft.errors import LabelError, Notice, printable
 from xenograft.features.engine import EngineChoice
 from xenograft.features.store import FeatureStore
+from xenograft.storage import sha256_of
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -61,6 +62,7 @@ class Extractor:
     embedded: int = 0
     notices: list[Notice] = field(default_factory=list)
     _built: Any = None
+    _stores: dict[str, FeatureStore] = field(default_factory=dict)
 
     def features(self, manifest: Manifest, *, augment: Augment = NONE, view: int = 0, seed: int = 0) -> Array:
         """(N, D) float32 features in manifest order.
@@ -68,13 +70,17 @@ class Extractor:
         Raises:
             LabelError: a feature is not finite (L17), naming the image.
         """
-        store = FeatureStore(self.cache, self.facts(augment, view, seed))
+        facts = self.facts(augment, view, seed)
+        key = sha256_of(facts)
+        if key not in self._stores:
+            self._stores[key] = FeatureStore(self.cache, facts)
+            self.notices.extend(self._stores[key].notices)
+        store = self._stores[key]
         hashes: list[str] = manifest.column("sha256")
         if store.missing(hashes):
             with store.lock() or nullcontext():
                 store.refresh()  # another process may have been faster (P6)
                 self._fill(store, manifest.take(store.missing(hashes)), augment=augment, view=view, seed=seed)
-        self.notices.extend(store.notices)
         features = store.rows(hashes)
         if not np.isfinite(features).all():
             bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,11 +143,19 @@ class Trained(Protocol):
         ...
 
 
-def train_arm(arm: Arm, train: Manifest, val: Manifest, workshop: Workshop, *, checkpoint: Path | None) -> Trained:
+def train_arm(
+    arm: Arm,
+    train: Manifest,
+    val: Manifest,
+    workshop: Workshop,
+    *,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+) -> Trained:
     """Train one arm; validation chooses the epoch, cross-validation on train the strength of a logistic head."""
     if arm.recipe.frozen:
         return _FrozenArm(arm, train, val, workshop)
-    return _TunedArm(arm, train, val, workshop, checkpoint)
+    return _TunedArm(arm, train, val, workshop, checkpoint, fingerprint)
 
 
 def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
@@ -200,7 +208,15 @@ class _FrozenArm:
 class _TunedArm:
     """A network whose backbone moves: scratch, partial, full, lp_ft."""
 
-    def __init__(self, arm: Arm, train: Manifest, val: Manifest, workshop: Workshop, checkpoint: Path | None) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        train: Manifest,
+        val: Manifest,
+        workshop: Workshop,
+        checkpoint: Path | None,
+        fingerprint: str,
+    ) -> None:
         clock = _Clock()
         self._arm, self._workshop, self._clock = arm, workshop, clock
         self.notices: list[Notice] = []
@@ -212,7 +228,7 @@ class _TunedArm:
             self._network = self._prepared(train, val, images)
             self._graph = PixelGraph(self._network, arm.preprocess)
             self._graph.to(memory_format=torch.channels_last)
-            fitted = self._fit(images, held_out, len(train.classes), checkpoint)
+            fitted = self._fit(images, held_out, len(train.classes), checkpoint, fingerprint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
         if fitted.stopped:
             self.notices.append(Notice("W-PROC-15", fitted.stopped))
@@ -231,7 +247,7 @@ class _TunedArm:
         network = Classifier(self._workshop.backbone(arm), len(train.classes))
         if arm.recipe.head_first:
             data = head_data(arm, train, val, self._workshop.extractor(arm))
-            set_head(network, heads.fit_linear(data, recipe=RECIPES["probe"], seed=arm.seed, measure=measure))
+            set_head(network, heads.fit_linear(data, recipe=_head_recipe(arm.recipe), seed=arm.seed, measure=measure))
         if arm.recipe.pretrained and batchnorm.identity_batchnorm(network.backbone):
             # weights whose batch norm was folded away would lose their function in train mode
             sample = next(images.epoch(0, batch_size=256, augment=NONE, seed=arm.seed, threads=1))[0]
@@ -242,7 +258,9 @@ class _TunedArm:
         network.backbone.freeze(arm.recipe.trainable)
         return network
 
-    def _fit(self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None) -> loop.Fitted:
+    def _fit(
+        self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None, fingerprint: str
+    ) -> loop.Fitted:
         arm, workshop = self._arm, self._workshop
         if workshop.machine.device == "cpu":
             keep_freed_memory()
@@ -262,6 +280,7 @@ class _TunedArm:
             measure=measure,
             machine=workshop.machine,
             checkpoint=checkpoint,
+            fingerprint=fingerprint,
             on_step=lambda seen: workshop.watcher.advance(3 * seen * arm.spec.params_m),
         )
 
@@ -281,6 +300,11 @@ def head_data(arm: Arm, train: Manifest, val: Manifest, extractor: Extractor) ->
         val_labels=val.labels,
         classes=len(train.classes),
     )
+
+
+def _head_recipe(recipe: Recipe) -> Recipe:
+    """The probe's recipe with the epochs and batches of the recipe whose head it prepares."""
+    return replace(RECIPES["probe"], epochs=recipe.epochs, batch_size=recipe.batch_size)
 
 
 def set_head(network: Classifier, head: heads.Head) -> None:

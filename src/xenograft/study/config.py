@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,6 +16,11 @@ from xenograft.data.ingest import IngestOptions
 from xenograft.data.preprocess import FITS, NORMALISATIONS
 from xenograft.errors import UsageError, printable
 from xenograft.train.recipes import Recipe, lookup, parse_recipes
+
+_WHOLE = {"seeds": 1, "epochs": 1, "batch_size": 2, "views": 0, "resamples": 100, "threads": 1, "size": 16}
+# what may differ between two calls that add runs to one study
+GROWING = ("backbones", "recipes", "seeds", "lr_scales")
+INCIDENTAL = ("data", "images", "threads", "weights_dir", "cache_dir", "offline", "max_skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,14 @@ class StudyConfig:
     reading: IngestOptions = field(default_factory=IngestOptions)
 
     def __post_init__(self) -> None:
-        for name, low in (("seeds", 1), ("epochs", 1), ("batch_size", 2), ("views", 0), ("resamples", 100)):
+        for name, low in _WHOLE.items():
             value = getattr(self, name)
-            if value is not None and value < low:
-                raise UsageError(f"{name} is {value}; at least {low} is needed", code="E-USAGE-11")
-        if not self.backbones or not self.recipes or not all(scale > 0 for scale in self.lr_scales):
+            if value is not None and (type(value) is not int or value < low):
+                raise UsageError(f"{name} is {value!r}; a whole number of at least {low} is needed", code="E-USAGE-11")
+        for name in ("colour", "offline"):
+            if type(getattr(self, name)) is not bool:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; true or false is needed", code="E-USAGE-11")
+        if not self.backbones or not self.recipes or not all(0 < scale < math.inf for scale in self.lr_scales):
             raise UsageError(
                 "name at least one backbone, one recipe and learning-rate scales above 0", code="E-USAGE-11"
             )
@@ -80,7 +89,7 @@ class StudyConfig:
             for key in ("epochs", "batch_size", "views", "augment")
             if getattr(self, key) is not None
         }
-        return replace(lookup(name), **given)
+        return replace(lookup(name), **given).as_used()
 
     def as_json(self) -> dict[str, Any]:
         """A mapping that JSON can hold; the settings of reading are flat among the others."""
@@ -130,14 +139,15 @@ def _typed(key: str, value: Any) -> Any:
         if value is None:
             return None
         if key in _PATHS:
-            return Path(value).expanduser()
+            return Path(value).expanduser().absolute()  # a study can be exported from another folder
         if key == "backbones":
             return parse_backbones(value if isinstance(value, str) else ",".join(value))
         if key == "recipes":
             return parse_recipes(value)
         if key == "lr_scales":
             parts = value.split(",") if isinstance(value, str) else value
-            return tuple(float(part) for part in (parts if isinstance(parts, list | tuple) else [parts]))
+            scales = (float(part) for part in (parts if isinstance(parts, list | tuple) else [parts]))
+            return tuple(dict.fromkeys(scales))
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, printable
 from xenograft.storage import atomic_path, atomic_write, read_json
 from xenograft.study import environment
-from xenograft.study.config import StudyConfig
+from xenograft.study.config import GROWING, INCIDENTAL, StudyConfig
 from xenograft.study.record import StudyRecord
 
 _EXAMPLES = 4
@@ -43,6 +42,8 @@ def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command:
             f"{printable(folder)} is a study of other data or other splits; choose another output folder",
             code="E-DATA-11",
         )
+    if known is not None:
+        _check_settings(known.config, config.as_json(), folder)
     data: dict[str, Any] = {
         "name": manifest.name,
         "catalog": manifest.catalog,
@@ -58,10 +59,10 @@ def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command:
         "examples": _write_examples(manifest, folder, config),
     }
     return StudyRecord(
-        title=f"{manifest.name}: {' and '.join(config.recipes)}, {_titles(config.backbones)}",
+        title=_title(manifest.name, config.as_json() if known is None else _grown(known.config, config.as_json())),
         command=command,
         created=known.created if known is not None else now(),
-        config=config.as_json(),
+        config=config.as_json() if known is None else _grown(known.config, config.as_json()),
         classes=list(manifest.classes),
         data=data,
         environment=environment.describe(),
@@ -69,10 +70,29 @@ def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command:
     )
 
 
-def _titles(backbones: Sequence[str]) -> str:
-    if len(backbones) > 3:
-        return f"{len(backbones)} backbones"
-    return ", ".join(catalog.lookup(name).title for name in backbones)
+def _check_settings(before: dict[str, Any], now_given: dict[str, Any], folder: Path) -> None:
+    """Runs of one study differ in backbone, recipe, seed and learning rate alone, or they could not be compared."""
+    free = {*GROWING, *INCIDENTAL}
+    changed = [key for key, value in now_given.items() if key not in free and before.get(key) != value]
+    if changed:
+        key = changed[0]
+        raise DataError(
+            f"{printable(folder)} was made with {key} = {before.get(key)!r}, not {now_given[key]!r}; give the same "
+            "settings, or choose another output folder",
+            code="E-DATA-11",
+        )
+
+
+def _grown(before: dict[str, Any], now_given: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of all runs together."""
+    joined = {key: list(dict.fromkeys([*before[key], *now_given[key]])) for key in GROWING if key != "seeds"}
+    return {**now_given, **joined, "seeds": max(before["seeds"], now_given["seeds"])}
+
+
+def _title(data: str, config: dict[str, Any]) -> str:
+    names: list[str] = config["backbones"]
+    backbones = ", ".join(catalog.lookup(n).title for n in names) if len(names) < 4 else f"{len(names)} backbones"
+    return f"{data}: {' and '.join(config['recipes'])}, {backbones}"
 
 
 def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> dict[str, list[str]]:

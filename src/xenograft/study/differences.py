@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xenograft.errors import DataError
 from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
 from xenograft.evaluate.threshold import FIXED
 from xenograft.study.record import Predictions, Study
@@ -35,6 +36,8 @@ def compare_arms(study: Study, *, resamples: int) -> list[dict[str, Any]]:
 
 def _difference(a: Sequence[Predictions], b: Sequence[Predictions], resamples: int) -> dict[str, dict[str, Any]]:
     labels, patients = a[0].labels, a[0].patients
+    if not all(np.array_equal(p.ids, a[0].ids) for p in (*a, *b)):
+        raise DataError("runs of one study predicted different test images; run the study again", code="E-LABEL-18")
     rng = np.random.default_rng(0)
     if a[0].probabilities.shape[1] == 2:
         found = paired_difference(

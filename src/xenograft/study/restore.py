@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from xenograft.backbones import catalog
@@ -37,7 +38,7 @@ def restore(study: Study, run: RunRecord, workshop: Workshop) -> Classifier:
     network = Classifier(workshop.backbone(arm), len(study.record.classes))
     try:
         missing, unexpected = network.load_state_dict(load_file(path), strict=not recipe.frozen)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
             f"{printable(path)} does not fit {run.backbone}: {str(error).splitlines()[0]}", code="E-MODEL-01"
         ) from error

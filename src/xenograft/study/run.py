@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors.torch import save
 
 from xenograft.backbones import catalog
+from xenograft.backbones.build import build
 from xenograft.data.batches import read_prepared
-from xenograft.data.ingest import ingest
+from xenograft.data.ingest import ingest, write_skips
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import DataError, UsageError, printable
+from xenograft.errors import DataError, ProcessError, UsageError, printable
 from xenograft.evaluate.scorecard import scorecard
 from xenograft.evaluate.threshold import FIXED, enough, youden
 from xenograft.features.engine import choose_engine, torch_device, trains_in_bf16
@@ -57,15 +60,46 @@ def run_study(
     started = time.perf_counter()
     folder = Path(folder)
     _check_folder(folder)
-    manifest = read_data(config, cache=cache, watcher=watcher, skip_report=folder / "skipped.csv")
+    with _alone(folder):
+        return _run_alone(config, folder, cache=cache, watcher=watcher, command=command, started=started)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time works on a study."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(str(folder / ".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise ProcessError(
+            f"another process is working on {printable(folder)}; wait for it, or choose another folder",
+            code="E-PROC-06",
+        ) from error
+    finally:
+        if [entry.name for entry in folder.iterdir()] == [".lock"]:  # refused before anything was written
+            (folder / ".lock").unlink()
+            folder.rmdir()
+
+
+def _run_alone(
+    config: StudyConfig, folder: Path, *, cache: Path, watcher: Watcher, command: str, started: float
+) -> Study:
+    begun = (folder / "study.json").is_file()  # a refused call must not touch a study that is there
+    skips = None if begun else folder / "skipped.csv"
+    manifest = read_data(config, cache=cache, watcher=watcher, skip_report=skips)
     workshop = make_workshop(config, cache=cache, watcher=watcher)
     arms = list(plan(config))
     for arm in arms:
         workshop.weights(arm)  # a missing file is said before hours of work, not after
+    if config.size is not None:
+        for spec in dict.fromkeys(arm.spec for arm in arms):
+            check_size(spec, config.size)
     record = study_record(config, manifest, folder, command)
     finished = {arm.id for arm in arms if _is_finished(folder, arm, manifest, workshop)}
     write_study(folder, record)
     write_manifest(folder, manifest)
+    write_skips(folder / "skipped.csv", manifest.skipped)
     images = len(manifest.where("train"))
     waiting = [arm for arm in arms if arm.id not in finished]
     if finished:
@@ -94,10 +128,10 @@ def read_data(config: StudyConfig, *, cache: Path, watcher: Watcher, skip_report
         cache=cache,
         threads=config.threads,
         skip_report=skip_report,
-        progress=lambda done, total: (
-            watcher.say(f"read {done} of {total} files") if done and done % 5000 == 0 else None
-        ),
+        progress=_milestones(watcher),
     )
+    if len(manifest.classes) == 2:
+        watcher.say(f"positive class: {printable(manifest.classes[1])}")
     counts = manifest.counts()
     for split, classes in counts.items():
         text = ", ".join(f"{printable(c)} {n['images']} ({n['patients']} patients)" for c, n in classes.items())
@@ -107,6 +141,19 @@ def read_data(config: StudyConfig, *, cache: Path, watcher: Watcher, skip_report
     if manifest.skipped:
         watcher.say(f"{len(manifest.skipped)} files were skipped; see skipped.csv")
     return manifest
+
+
+def _milestones(watcher: Watcher) -> Callable[[int, int], None]:
+    """Says every 2,000 files how far reading has come."""
+    said = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        if done - said >= 2000:
+            said = done
+            watcher.say(f"read {done} of {total} files")
+
+    return tell
 
 
 def make_workshop(config: StudyConfig, *, cache: Path, watcher: Watcher) -> Workshop:
@@ -137,9 +184,26 @@ def plan(config: StudyConfig) -> Iterator[Arm]:
             fit=config.fit,  # type: ignore[arg-type]  # checked by StudyConfig
         ).normalised(config.normalise)
         for recipe in config.recipes:
-            for scale in config.lr_scales:
+            convex = config.recipe(recipe).solver == "logistic"  # it has no learning rate
+            for scale in (1.0,) if convex else config.lr_scales:
                 for seed in range(config.seeds):
                     yield Arm(spec, config.recipe(recipe).scaled(scale), seed, scale, preprocess)
+
+
+def check_size(spec: catalog.BackboneSpec, size: int) -> None:
+    """One image through the network at the chosen size.
+
+    Raises:
+        UsageError: the network does not take this size.
+    """
+    try:
+        with torch.inference_mode():
+            build(spec, tensors=None, seed=0)(torch.zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(
+            f"{spec.name} takes no images of {size} px ({str(error).splitlines()[0]}); its own size is {spec.size}",
+            code="E-USAGE-05",
+        ) from error
 
 
 def forecast(arms: Sequence[Arm], images: int) -> list[float]:
@@ -160,7 +224,8 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     """Train one arm, let validation choose, then open test once; write everything, the record last."""
     train, val = manifest.subset("train"), manifest.subset("val")
     checkpoint = folder / "checkpoint.safetensors"
-    trained = train_arm(arm, train, val, workshop, checkpoint=checkpoint)
+    identity = fingerprint(arm, manifest, workshop)
+    trained = train_arm(arm, train, val, workshop, checkpoint=checkpoint, fingerprint=identity)
     scores = {"val": trained.predict(val)}
     thresholds = choose_thresholds(val, scores["val"])
     # every choice is made: epoch, strength, thresholds. Only now is the test split read.
@@ -202,7 +267,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         peak_memory_mb=environment.peak_memory_mb(),
         created=now(),
         notices=[asdict(notice) for notice in trained.notices],
-        fingerprint=fingerprint(arm, manifest, workshop),
+        fingerprint=identity,
     )
     write_predictions(folder / "predictions.parquet", splits)
     tensors = {name: tensor.contiguous() for name, tensor in trained.tensors().items()}
@@ -213,15 +278,22 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     return record
 
 
-def validation_sample(study: Study, config: StudyConfig, run: RunRecord, *, count: int = 16) -> NDArray[np.uint8]:
-    """(n, C, S, S) prepared validation images of a finished study, for comparing an exported model on."""
+def validation_sample(
+    study: Study, config: StudyConfig, run: RunRecord, *, count: int = 32
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """(n, C, S, S) prepared validation images and (n, classes) recorded scores, to compare an exported model with."""
     table = pq.read_table(study.folder / "manifest.parquet")
-    root = config.data if config.data.is_dir() else config.reading.images or config.data.parent
+    root = config.reading.images or (config.data if config.data.is_dir() else config.data.parent)
+    if not root.is_dir():
+        raise DataError(
+            f"the images of {printable(study.folder)} are not at {printable(root)} any more", code="E-DATA-06"
+        )
     manifest = Manifest(root, "", tuple(study.record.classes), table, "", "").subset("val")
     preprocess = Preprocess.from_json(run.preprocess)
     step = max(1, len(manifest) // count)
-    rows = list(manifest.take(range(0, len(manifest), step)).rows())[:count]
-    return np.stack([read_prepared(manifest, row, preprocess) for row in rows])
+    chosen = np.arange(0, len(manifest), step)[:count]
+    pixels = np.stack([read_prepared(manifest, row, preprocess) for row in manifest.take(chosen).rows()])
+    return pixels, study.predictions(run.id, "val").probabilities[chosen]
 
 
 def choose_thresholds(val: Manifest, probabilities: Any) -> dict[str, float]:
@@ -274,7 +346,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _is_study(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("study.json", "skipped.csv"))
+    return any((folder / name).exists() for name in ("study.json", "skipped.csv", ".lock"))
 
 
 def _predictions(manifest: Manifest, probabilities: Any) -> Predictions:
@@ -290,6 +362,7 @@ def _engine_facts(arm: Arm, workshop: Workshop) -> dict[str, str]:
 
 
 def _headline(run: RunRecord) -> str:
-    policy = run.test["policies"].get("fixed") or run.test["policies"]["argmax"]
+    """Validation's answer: the test split is not for watching while a study runs."""
+    policy = run.validation["policies"].get("fixed") or run.validation["policies"]["argmax"]
     auroc = policy["metrics"]["auroc"]
-    return f"test AUROC {auroc['value']:.3f}" if auroc["value"] is not None else "done"
+    return f"validation AUROC {auroc['value']:.3f}" if auroc["value"] is not None else "done"

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from xenograft.errors import ProcessError
 from xenograft.storage import atomic_write
-from xenograft.train.network import loss_of, probabilities_of
+from xenograft.train.network import decisions_of, loss_of, probabilities_of
 from xenograft.train.recipes import Recipe
 
 Epoch = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
@@ -68,6 +68,7 @@ def fit(
     measure: Measure,
     machine: Machine,
     checkpoint: Path | None = None,
+    fingerprint: str = "",
     on_step: Callable[[int], None] | None = None,
 ) -> Fitted:
     """Train `network` in place and leave it at the epoch that validation chose.
@@ -78,29 +79,31 @@ def fit(
     Args:
         measure: (labels, probabilities) -> ``loss``, ``accuracy``, ``f1``, ``auroc`` on validation.
         checkpoint: file to resume from and to write to. on_step: called with the number of images of each step.
+        fingerprint: of everything the run depends on; a checkpoint with another one, or a damaged one, is not taken.
 
     Raises:
         ProcessError: the loss is not finite before any epoch was finished (P15).
     """
     network.to(machine.device)
     optimiser = _optimiser(network, recipe)
-    fitted, best = _resume(checkpoint, network, optimiser)
+    fitted, best = _resume(checkpoint, fingerprint, network, optimiser)
     total = recipe.epochs * data.steps
     for epoch in range(len(fitted.history), recipe.epochs):
         if _patience_is_out(fitted, recipe):
             break
         started = time.perf_counter()
         trained = _train_epoch(network, data, optimiser, epoch, total, recipe, machine, on_step)
-        if trained is None:
+        validated = _validate(network, data, measure, machine) if trained is not None else None
+        if trained is None or validated is None:
             fitted.stopped = f"the loss was not finite in epoch {epoch + 1}; the best epoch before it was kept"
             break
-        row = {"epoch": epoch + 1, **trained, **_validate(network, data, measure, machine)}
+        row: dict[str, Any] = {"epoch": epoch + 1, **trained, **validated}
         row["seconds"] = round(time.perf_counter() - started, 3)
         fitted.history.append(row)
         if row["selection_loss"] <= min(r["selection_loss"] for r in fitted.history):
             fitted.best_epoch, best = epoch + 1, _state(network)
         if checkpoint is not None:
-            _save(checkpoint, network, optimiser, best, fitted)
+            _save(checkpoint, fingerprint, network, optimiser, best, fitted)
     if not fitted.history:
         raise ProcessError(
             f"the loss was not finite in the first epoch at learning rate {max(recipe.head_lr, recipe.backbone_lr):g}; "
@@ -152,7 +155,7 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         with torch.no_grad():
-            right = (probabilities_of(logits.float()).argmax(dim=1) == labels).sum()
+            right = (decisions_of(logits) == labels).sum()
             sums += torch.stack([loss.detach() * len(labels), right.float()])
         seen += len(labels)
         if on_step is not None:
@@ -163,12 +166,15 @@ def _train_epoch(
     return {"train_loss": mean[0], "train_accuracy": mean[1]}
 
 
-def _validate(network: nn.Module, data: TrainingData, measure: Measure, machine: Machine) -> dict[str, float]:
+def _validate(network: nn.Module, data: TrainingData, measure: Measure, machine: Machine) -> dict[str, float] | None:
+    """Validation's measures; None when the network's answers are not finite any more."""
     labels, probabilities, logits = predict(network, data.validation(), machine)
+    if not bool(torch.isfinite(logits).all()):
+        return None
     balanced = float(loss_of(logits, torch.from_numpy(labels), data.class_weights))
     measured = {f"val_{name}": value for name, value in measure(labels, probabilities).items()}
     # the class-weighted loss chooses the epoch: it is proper, smooth, and blind to prevalence
-    return {**measured, "selection_loss": balanced if math.isfinite(balanced) else float("1e30")}
+    return {**measured, "selection_loss": balanced}
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -205,7 +211,12 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _save(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, best: dict[str, Tensor], fitted: Fitted
+    path: Path,
+    fingerprint: str,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    fitted: Fitted,
 ) -> None:
     """Network, optimiser and best epoch as one safetensors file: no pickle, written whole or not at all."""
     tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
@@ -213,22 +224,29 @@ def _save(
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
     facts = {"history": fitted.history, "best_epoch": fitted.best_epoch, "stopped": fitted.stopped}
-    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"facts": json.dumps(facts)})
+    about = {"facts": json.dumps(facts), "fingerprint": fingerprint}
+    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, about)
     atomic_write(path, data)
 
 
 def _resume(
-    path: Path | None, network: nn.Module, optimiser: torch.optim.Optimizer
+    path: Path | None, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[Fitted, dict[str, Tensor]]:
-    """Continue from `path` where it exists and fits this network; else start."""
-    if path is None or not path.is_file():
-        return Fitted(), _state(network)
+    """Continue from `path` where it holds this very run; else start."""
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
-    with safe_open(path, framework="pt") as stored:
-        facts = json.loads(stored.metadata()["facts"])
-        for key in stored.keys():  # noqa: SIM118 - safe_open is no mapping
-            group, _, name = key.partition("/")
-            groups[group][name] = stored.get_tensor(key)
+    try:
+        if path is None or not path.is_file():
+            return Fitted(), _state(network)
+        with safe_open(path, framework="pt") as stored:
+            about = stored.metadata()
+            if about["fingerprint"] != fingerprint:
+                return Fitted(), _state(network)
+            facts = json.loads(about["facts"])
+            for key in stored.keys():  # noqa: SIM118 - safe_open is no mapping
+                group, _, name = key.partition("/")
+                groups[group][name] = stored.get_tensor(key).clone()  # or the file stays mapped and cannot be replaced
+    except (SafetensorError, KeyError, ValueError):  # a damaged checkpoint costs its epochs, nothing else
+        return Fitted(), _state(network)
     network.load_state_dict(groups["network"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in groups["optimiser"].items():

@@ -43,6 +43,11 @@ def loss_of(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
     return (losses * weights).mean()
 
 
+def decisions_of(logits: Tensor) -> Tensor:
+    """(N, K) logits -> (N,) class index at threshold 0.5, or the largest."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+
+
 def probabilities_of(logits: Tensor) -> Tensor:
     """(N, K) logits -> (N, C) float64 probabilities."""
     logits = logits.double()

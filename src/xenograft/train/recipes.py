@@ -54,6 +54,18 @@ class Recipe:
         """Whether the backbone never changes, so that its features can be computed once and kept."""
         return self.trainable == "none"
 
+    def as_used(self) -> Recipe:
+        """The same with every field that this recipe does not use at rest, so that records say what happened."""
+        if not self.frozen:
+            return replace(self, views=0)
+        views = min(self.views, self.epochs) if self.augment != "none" and self.solver == "gradient" else self.views
+        if self.augment == "none":
+            views = 0
+        plain = replace(self, views=views, augment=self.augment if views else "none", backbone_lr=0.0, patience=0)
+        if self.solver == "logistic":
+            return replace(plain, epochs=0, batch_size=0, head_lr=0.0, weight_decay=0.0, warmup=0.0)
+        return plain
+
     def scaled(self, lr_scale: float) -> Recipe:
         """The same with every learning rate multiplied (the paper's Table 3: 0.1)."""
         return replace(self, head_lr=self.head_lr * lr_scale, backbone_lr=self.backbone_lr * lr_scale)
