@@ -74,7 +74,7 @@ def test_p13_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     arguments.run = interrupted
     monkeypatch.setattr(cli.argparse.ArgumentParser, "parse_args", lambda *_: arguments)
     assert main([]) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert "goes on from there" in capsys.readouterr().err
 
 
 def test_p13_sigterm_is_143(phantom_folder: Path, tmp_path: Path) -> None:
