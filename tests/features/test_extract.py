@@ -25,7 +25,7 @@ class CountingChoice(EngineChoice):
     log: list[int] = field(default_factory=list)
     poison: bool = False
 
-    def build(self, graph: Any, *, threads: int | None = None) -> Any:
+    def build(self, graph: Any) -> Any:
         self.log.append(0)
         return self
 

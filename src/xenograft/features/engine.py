@@ -41,12 +41,12 @@ class EngineChoice:
     device: str
     version: str
 
-    def build(self, graph: Any, *, threads: int | None = None) -> Engine:
+    def build(self, graph: Any) -> Engine:
         """Compile a `PixelGraph` in evaluation mode."""
         if self.name == "openvino":
             from xenograft.features.engine_openvino import OpenVinoEngine
 
-            return OpenVinoEngine(graph, precision=self.precision, threads=threads)
+            return OpenVinoEngine(graph, precision=self.precision)
         from xenograft.features.engine_torch import TorchEngine
 
         return TorchEngine(graph, precision=self.precision, device=self.device)

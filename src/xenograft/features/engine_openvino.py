@@ -25,10 +25,9 @@ class OpenVinoEngine:
     Args:
         model: a `PixelGraph` in evaluation mode, or the path of an ONNX file with one uint8 pixel input.
         precision: ``bf16`` or ``f32``; never left to OpenVINO, whose own default is bf16 wherever that is faster.
-        threads: inference threads; None leaves the number to OpenVINO.
     """
 
-    def __init__(self, model: Any, *, precision: str, threads: int | None = None) -> None:
+    def __init__(self, model: Any, *, precision: str) -> None:
         core = ov.Core()
         network = core.read_model(model) if isinstance(model, Path) else _converted(model)
         shape = network.inputs[0].get_partial_shape()
@@ -37,8 +36,6 @@ class OpenVinoEngine:
         shape[0] = BATCH
         network.reshape({0: shape})
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
         self._compiled = core.compile_model(network, "CPU", settings)
         self._flights: int = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 

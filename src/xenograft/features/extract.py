@@ -109,7 +109,7 @@ class Extractor:
 
     def _fill(self, store: FeatureStore, manifest: Manifest, *, augment: Augment, view: int, seed: int) -> None:
         if self._built is None:
-            self._built = self.engine.build(self.backbone.graph(), threads=None)
+            self._built = self.engine.build(self.backbone.graph())
         hashes: list[str] = manifest.column("sha256")
         stream = batches(
             manifest, self.backbone.preprocess, size=_BATCH, threads=self.threads, augment=augment, view=view, seed=seed
