@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from xenograft.backbones import catalog
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import WeightsError, printable
-from xenograft.study.arm import Arm, Workshop
+from xenograft.study.arm import Arm
 from xenograft.study.record import RunRecord, Study
+from xenograft.study.workshop import Workshop
 from xenograft.train.network import Classifier
 from xenograft.train.recipes import Recipe
 

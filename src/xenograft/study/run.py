@@ -28,10 +28,11 @@ from xenograft.evaluate.threshold import FIXED, enough, youden
 from xenograft.features.engine import choose_engine, torch_device, trains_in_bf16
 from xenograft.storage import atomic_write, read_json, sha256_of
 from xenograft.study import environment
-from xenograft.study.arm import Arm, Workshop, train_arm, weights_facts
+from xenograft.study.arm import Arm, Trained
 from xenograft.study.config import StudyConfig
 from xenograft.study.describe import now, study_record, write_manifest
 from xenograft.study.differences import compare_arms
+from xenograft.study.frozen import FrozenArm
 from xenograft.study.record import (
     Predictions,
     RunRecord,
@@ -40,7 +41,9 @@ from xenograft.study.record import (
     write_run,
     write_study,
 )
+from xenograft.study.tuned import TunedArm
 from xenograft.study.watch import Silent, Watcher
+from xenograft.study.workshop import Workshop, weights_facts
 from xenograft.train.loop import Machine
 
 
@@ -276,6 +279,21 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     with suppress(OSError):
         checkpoint.unlink()
     return record
+
+
+def train_arm(
+    arm: Arm,
+    train: Manifest,
+    val: Manifest,
+    workshop: Workshop,
+    *,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+) -> Trained:
+    """Train one arm; validation chooses the epoch, cross-validation on train the strength of a logistic head."""
+    if arm.recipe.frozen:
+        return FrozenArm(arm, train, val, workshop)
+    return TunedArm(arm, train, val, workshop, checkpoint, fingerprint)
 
 
 def validation_sample(

@@ -1,0 +1,119 @@
+"""An arm whose backbone moves: scratch, partial, full, lp_ft. No test image can reach this file's choices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xenograft.backbones import batchnorm
+from xenograft.backbones.graph import PixelGraph
+from xenograft.data.augment import NONE, preset
+from xenograft.data.manifest import Manifest
+from xenograft.errors import Notice
+from xenograft.study.arm import Arm, Clock, measure
+from xenograft.study.frozen import head_data
+from xenograft.study.workshop import Workshop
+from xenograft.train import heads, loop
+from xenograft.train.allocator import keep_freed_memory
+from xenograft.train.images import ImageSet
+from xenograft.train.network import Classifier, class_weights_of
+from xenograft.train.recipes import RECIPES, Recipe
+
+
+class TunedArm:
+    """A network whose backbone moves: scratch, partial, full, lp_ft."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        train: Manifest,
+        val: Manifest,
+        workshop: Workshop,
+        checkpoint: Path | None,
+        fingerprint: str,
+    ) -> None:
+        clock = Clock()
+        self._arm, self._workshop, self._clock = arm, workshop, clock
+        self.notices: list[Notice] = []
+        self.chosen: dict[str, float] = {}
+        self.timings = clock.timings
+        with clock("read"):
+            images, held_out = workshop.images(train, arm.preprocess), workshop.images(val, arm.preprocess)
+        with clock("fit"):
+            self._network = self._prepared(train, val, images)
+            self._graph = PixelGraph(self._network, arm.preprocess)
+            self._graph.to(memory_format=torch.channels_last)
+            fitted = self._fit(images, held_out, len(train.classes), checkpoint, fingerprint)
+        self.history, self.best_epoch = fitted.history, fitted.best_epoch
+        if fitted.stopped:
+            self.notices.append(Notice("W-PROC-15", fitted.stopped))
+
+    def predict(self, manifest: Manifest) -> NDArray[np.float64]:
+        """(N, C) probabilities in manifest order."""
+        images = self._workshop.images(manifest, self._arm.preprocess)
+        batches = images.in_order(self._arm.recipe.batch_size)
+        return loop.predict(self._graph, batches, self._workshop.machine)[1]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What was learned, to keep."""
+        return {name: tensor.detach().cpu() for name, tensor in self._network.state_dict().items()}
+
+    def _prepared(self, train: Manifest, val: Manifest, images: ImageSet) -> Classifier:
+        """The network before its first step: weights, head, frozen stages."""
+        arm = self._arm
+        network = Classifier(self._workshop.backbone(arm), len(train.classes))
+        if arm.recipe.head_first:
+            data = head_data(arm, train, val, self._workshop.extractor(arm))
+            set_head(network, heads.fit_linear(data, recipe=_head_recipe(arm.recipe), seed=arm.seed, measure=measure))
+        if arm.recipe.pretrained and batchnorm.identity_batchnorm(network.backbone):
+            # weights whose batch norm was folded away would lose their function in train mode
+            sample = next(images.epoch(0, batch_size=256, augment=NONE, seed=arm.seed, threads=1))[0]
+            normalised = PixelGraph(torch.nn.Identity(), arm.preprocess)(sample)
+            batchnorm.unfold_batchnorm(network.backbone, normalised.split(64))
+            text = "the weights' folded batch norm was given statistics of 256 training images; outputs are unchanged"
+            self.notices.append(Notice("W-MODEL-21", text))
+        network.backbone.freeze(arm.recipe.trainable)
+        return network
+
+    def _fit(
+        self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None, fingerprint: str
+    ) -> loop.Fitted:
+        arm, workshop = self._arm, self._workshop
+        if workshop.machine.device == "cpu":
+            keep_freed_memory()
+        augment = preset(arm.recipe.augment)
+        data = loop.TrainingData(
+            epoch=lambda number: images.epoch(
+                number, batch_size=arm.recipe.batch_size, augment=augment, seed=arm.seed, threads=workshop.threads
+            ),
+            steps=images.steps(arm.recipe.batch_size),
+            validation=lambda: held_out.in_order(arm.recipe.batch_size),
+            class_weights=class_weights_of(torch.from_numpy(images.labels), classes),
+        )
+        return loop.fit(
+            self._graph,
+            data,
+            recipe=arm.recipe,
+            measure=measure,
+            machine=workshop.machine,
+            checkpoint=checkpoint,
+            fingerprint=fingerprint,
+            on_step=lambda seen: workshop.watcher.advance(3 * seen * arm.spec.params_m),
+        )
+
+
+def _head_recipe(recipe: Recipe) -> Recipe:
+    """The probe's recipe with the epochs and batches of the recipe whose head it prepares."""
+    return replace(RECIPES["probe"], epochs=recipe.epochs, batch_size=recipe.batch_size)
+
+
+def set_head(network: Classifier, head: heads.Head) -> None:
+    """Put a fitted head on a network."""
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(head.weight))
+        network.head.bias.copy_(torch.from_numpy(head.bias))
