@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.data.preprocess import Preprocess, prepare
-from xenograft.data.readers import read_picture
+from xenograft.data.preprocess import Preprocess
+from xenograft.data.prepared import file_prepared
 from xenograft.errors import DataError, FileError, WeightsError, printable
 from xenograft.features.engine_openvino import BATCH, OpenVinoEngine
 from xenograft.storage import read_json, sha256_file, write_csv, write_json
@@ -126,7 +126,7 @@ class Bundle:
         failed: dict[int, str] = {}
         for position, path in enumerate(paths):
             try:
-                prepared.append(prepare(read_picture(path).pixels, self.preprocess))
+                prepared.append(file_prepared(path, self.preprocess))
             except FileError as error:
                 failed[position] = str(error)
         answers: Iterator[NDArray[np.float64]] = iter(())

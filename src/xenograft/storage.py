@@ -19,11 +19,14 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, *, needs: int = 0) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it replaces `target`, on any error it is removed.
 
     The data is synced before the rename and the folder after it, so that a crash leaves the old file or the new one,
     never a half (faults P3, P4).
+
+    Args:
+        needs: bytes that will be written, where known, for the message when they do not fit.
 
     Raises:
         ProcessError: the disk is full or the folder cannot be written.
@@ -39,7 +42,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
         _publish(temporary, target)
     except OSError as error:
         raise ProcessError(
-            f"cannot write {printable(target)}: {error.strerror or error}; free space or choose another folder",
+            f"cannot write {printable(target)}: {error.strerror or error}; free space or choose another folder"
+            + (f" ({needs} bytes are needed)" if needs else ""),
             code="E-PROC-05",
         ) from error
     finally:
@@ -65,8 +69,9 @@ def _publish(temporary: Path, target: Path) -> None:
 
 def atomic_write(target: Path, data: bytes | str) -> Path:
     """Write a whole file or nothing. Text is UTF-8. Returns `target`."""
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+    encoded = data.encode("utf-8") if isinstance(data, str) else data
+    with atomic_path(target, needs=len(encoded)) as temporary:
+        temporary.write_bytes(encoded)
     return Path(target)
 
 

@@ -83,3 +83,13 @@ def test_bad_lists_are_refused(text):
     with pytest.raises(UsageError) as caught:
         parse_backbones(text)
     assert caught.value.code == "E-USAGE-03"
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_rows_know_their_depthwise_convolutions(name):
+    import torch
+
+    from xenograft.backbones.build import build
+
+    convolutions = [m for m in build(CATALOG[name], tensors=None, seed=0).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert CATALOG[name].depthwise == any(m.groups == m.in_channels > 1 for m in convolutions)

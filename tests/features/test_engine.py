@@ -7,9 +7,11 @@ import torch
 from xenograft.backbones import build, catalog
 from xenograft.backbones.graph import PixelGraph
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import UsageError
+from xenograft.errors import ProcessError, UsageError
 from xenograft.features import engine
 from xenograft.features.engine import choose_engine
+from xenograft.features.engine_openvino import OpenVinoEngine
+from xenograft.features.engine_torch import TorchEngine
 
 SMALL = Preprocess(size=64, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -83,10 +85,66 @@ def test_unknown_choices_are_refused(name: str, precision: str) -> None:
 
 def test_processor_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags, embeds, trains in (({"amx_bf16"}, True, True), ({"avx512_bf16"}, True, False), ({"sse"}, False, False)):
-        monkeypatch.setattr(engine, "_processor_flags", lambda found=flags: frozenset(found))
+        monkeypatch.setattr(engine, "processor_flags", lambda found=flags: frozenset(found))
         engine.has_bf16.cache_clear()
         engine.trains_in_bf16.cache_clear()
         assert (engine.has_bf16("cpu"), engine.trains_in_bf16("cpu")) == (embeds, trains)
     engine.has_bf16.cache_clear()
     engine.trains_in_bf16.cache_clear()
     assert engine.has_bf16("mps") is False
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f32"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+def test_features_do_not_depend_on_batch_size_or_threads(name: str, precision: str) -> None:
+    if precision == "bf16" and not engine.has_bf16("cpu"):
+        pytest.skip("this processor does not multiply bf16")
+    module, every = graph(name), pixels(16)
+    found = []
+    for batch, threads in ((4, 1), (8, 0), (16, 2)):
+        built = OpenVinoEngine(module, precision=precision, threads=threads)
+        built._compile(batch)
+        found.append(np.concatenate(list(built.embed([every[i : i + batch] for i in range(0, 16, batch)]))))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_the_fastest_batch_size_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {4: 10.0, 8: 5.0, 16: 30.0}
+    monkeypatch.setattr(OpenVinoEngine, "_rate", lambda _self, size: rates[size])
+    built = OpenVinoEngine(graph(), precision="f32", tune=True)
+    assert built.batch_size == 16
+    assert len(next(iter(built.embed([pixels(3)])))) == 3
+
+
+def test_measuring_the_rate_runs_the_network() -> None:
+    assert OpenVinoEngine(graph(), precision="f32")._rate(4) > 0
+
+
+def test_f16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "torch_device", lambda: "cpu")
+    monkeypatch.setattr(engine, "processor_flags", lambda: frozenset({"avx2"}))
+    engine.has_f16.cache_clear()
+    with pytest.raises(UsageError, match="does not multiply half precision"):
+        choose_engine("auto", "f16")
+    engine.has_f16.cache_clear()
+
+
+def test_p11_out_of_memory_halves_the_batch_once_then_says_so() -> None:
+    class Hungry(torch.nn.Module):
+        input_shape = (1, 64, 64)
+        most = 4
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return images.float().mean(dim=(2, 3))
+
+    module = Hungry()
+    built = TorchEngine(module, precision="f32", device="cpu")
+    parts = list(built.embed([pixels(8), pixels(3)]))
+    np.testing.assert_allclose(parts[0], pixels(8).mean(axis=(2, 3)), rtol=1e-5)
+    assert [len(part) for part in parts] == [8, 3]
+    module.most = 1
+    with pytest.raises(ProcessError, match="E-PROC-11"):
+        list(built.embed([pixels(8)]))

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from xenograft.data.augment import PAPER
+from xenograft.data.batches import PixelSource
 from xenograft.data.ingest import ingest
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import LabelError
 from xenograft.features.engine import EngineChoice
-from xenograft.features.extract import Extractor, FrozenBackbone, stack_views
+from xenograft.features.extract import Extractor, FrozenBackbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class CountingChoice(EngineChoice):
 
     log: list[int] = field(default_factory=list)
     poison: bool = False
+    batch_size: int = 8
 
-    def build(self, graph: Any) -> Any:
+    def build(self, graph: Any, *, images: int = 0) -> Any:
         self.log.append(0)
         return self
 
@@ -43,7 +45,9 @@ def manifest(phantom_folder: Path) -> Manifest:
 
 def extractor(cache: Path | None, *, weights: str = "w", size: int = 32, poison: bool = False) -> Extractor:
     choice = CountingChoice("openvino", "f32", "cpu", "1", poison=poison)
-    return Extractor(FrozenBackbone("fake", weights, Preprocess(size=size), lambda: None), choice, cache)
+    preprocess = Preprocess(size=size)
+    pixels = PixelSource(preprocess, cache=None if cache is None else cache / "pixels")
+    return Extractor(FrozenBackbone("fake", weights, preprocess, lambda: None), choice, pixels, cache)
 
 
 def log_of(tool: Extractor) -> list[int]:
@@ -102,10 +106,9 @@ def test_p10_a_changed_image_is_embedded_again_and_a_renamed_one_is_not(tmp_path
 
 
 def test_views_differ_from_each_other_and_repeat(tmp_path: Path, manifest: Manifest) -> None:
-    views = stack_views(extractor(tmp_path), manifest, PAPER, views=range(3), seed=5)
-    assert views.shape == (3, len(manifest), 4)
-    assert not np.allclose(views[0], views[1])
-    np.testing.assert_array_equal(views[1], extractor(None).features(manifest, augment=PAPER, view=1, seed=5))
+    one, other = (extractor(tmp_path).features(manifest, augment=PAPER, view=view, seed=5) for view in (0, 1))
+    assert not np.allclose(one, other)
+    np.testing.assert_array_equal(other, extractor(None).features(manifest, augment=PAPER, view=1, seed=5))
 
 
 def test_l17_features_that_are_not_finite_name_the_image(manifest: Manifest) -> None:
@@ -115,6 +118,6 @@ def test_l17_features_that_are_not_finite_name_the_image(manifest: Manifest) -> 
 
 def test_progress_counts_every_embedded_image(manifest: Manifest) -> None:
     seen: list[int] = []
-    tool = replace(extractor(None), progress=lambda done, _total: seen.append(done))
+    tool = replace(extractor(None), progress=seen.append)
     tool.features(manifest)
     assert sum(seen) == len(set(manifest.column("sha256"))) == tool.embedded

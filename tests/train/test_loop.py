@@ -13,9 +13,10 @@ from xenograft.backbones import build, catalog
 from xenograft.data.augment import PAPER
 from xenograft.errors import ProcessError
 from xenograft.train.images import ImageSet
-from xenograft.train.loop import Fitted, Machine, TrainingData, fit
+from xenograft.train.loop import Fitted, Machine, TrainingData, fit, predict
 from xenograft.train.network import Classifier, class_weights_of
 from xenograft.train.recipes import Recipe, lookup
+from xenograft.train.schedule import share_of_peak
 
 RECIPE = replace(lookup("probe"), epochs=6, batch_size=16, head_lr=0.05)
 
@@ -202,3 +203,134 @@ def test_a_checkpoint_of_another_run_is_not_taken(tmp_path: Path, damage: str) -
 def test_answers_that_are_not_finite_count_as_a_diverged_epoch() -> None:
     with pytest.raises(ProcessError, match="E-PROC-15"):
         train(layer(), replace(RECIPE, head_lr=1e38, optimiser="sgd", epochs=4))
+
+
+def convolutional() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(6 * 144, 1))
+
+
+def pictures(count: int = 45, batch: int = 16) -> TrainingData:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(count) % 2
+    inputs = torch.randn(count, 3, 16, 16, generator=generator) + labels[:, None, None, None]
+
+    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(number))
+        for part in torch.split(order, batch):
+            yield inputs[part], labels[part]
+
+    return TrainingData(epoch, -(-count // batch), lambda: iter([(inputs, labels)]), class_weights_of(labels, 2))
+
+
+SMALL = replace(RECIPE, epochs=3, head_lr=1e-3)
+
+
+def fit_pictures(machine: Machine, recipe: Recipe = SMALL, **more: object) -> tuple[nn.Sequential, Fitted]:
+    network = convolutional()
+    return network, fit(network, pictures(), recipe=recipe, measure=measure, machine=machine, **more)  # type: ignore[arg-type]
+
+
+# every step is small and the sums are the same but for their order; Adam divides by gradients near 0, SGD does not
+@pytest.mark.parametrize(("optimiser", "atol"), [("adamw", 1e-5), ("sgd", 1e-6)])
+@pytest.mark.parametrize("micro_batch", [2, 3, 7, 15])
+def test_parts_of_a_batch_train_as_the_whole_batch(optimiser: str, atol: float, micro_batch: int) -> None:
+    recipe = replace(SMALL, optimiser=optimiser)  # type: ignore[arg-type]
+    whole, expected = fit_pictures(Machine(), recipe)
+    parts, fitted = fit_pictures(Machine(micro_batch=micro_batch), recipe)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=atol, rtol=1e-5)
+    for first, second in zip(expected.history, fitted.history, strict=True):
+        assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
+        assert first["train_accuracy"] == pytest.approx(second["train_accuracy"])
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_the_fused_optimiser_equals_the_plain_one_on_convolutions(optimiser: str) -> None:
+    recipe = replace(SMALL, optimiser=optimiser, epochs=2, warmup=0.0)  # type: ignore[arg-type]
+    trained, fitted = fit_pictures(Machine(), recipe)
+    assert fitted.best_epoch == 2
+    network, source = convolutional(), pictures()
+    options = {"lr": recipe.head_lr, "weight_decay": recipe.weight_decay, "foreach": False, "fused": False}
+    plain: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), **options)  # type: ignore[arg-type]
+    if optimiser == "sgd":
+        plain = torch.optim.SGD(network.parameters(), momentum=0.9, **options)  # type: ignore[arg-type]
+    for step, (inputs, labels) in enumerate([*source.epoch(0), *source.epoch(1)]):
+        plain.param_groups[0]["lr"] = recipe.head_lr * share_of_peak(step, 6, warmup=0.0)
+        weights = source.class_weights[labels]
+        loss = nn.functional.binary_cross_entropy_with_logits(network(inputs)[:, 0], labels.float(), weight=weights)
+        plain.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        plain.step()
+    for a, b in zip(network.parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_p2_convolutions_resume_exactly(tmp_path: Path, optimiser: str) -> None:
+    """Channels last: the state of a fused optimiser has to lie in memory as its parameters do."""
+    recipe = replace(SMALL, optimiser=optimiser)  # type: ignore[arg-type]
+    whole, _ = fit_pictures(Machine(micro_batch=6), recipe)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    met: list[int] = []
+
+    def killed(images: int) -> None:
+        met.append(images)
+        if len(met) == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit_pictures(Machine(micro_batch=6), recipe, checkpoint=checkpoint, on_step=killed)
+    resumed, fitted = fit_pictures(Machine(micro_batch=6), recipe, checkpoint=checkpoint)
+    assert len(fitted.history) == 3
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+class Narrow(nn.Module):
+    """Runs out of memory above a number of images while it trains."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.inner, self.most = convolutional(), most
+        self.met: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.met.append(len(images))
+        if self.training and len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        output: Tensor = self.inner(images)
+        return output
+
+
+def test_p11_smaller_parts_last_over_a_resume_and_are_reported(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    recipe = replace(SMALL, epochs=1)
+    options = {"measure": measure, "machine": Machine(), "checkpoint": checkpoint}
+    fitted = fit(Narrow(10), pictures(), recipe=recipe, **options)  # type: ignore[arg-type]
+    assert fitted.micro_batch == 8
+    assert [notice.code for notice in fitted.notices] == ["W-PROC-11"]
+    network = Narrow(10)
+    again = fit(network, pictures(), recipe=SMALL, **options)  # type: ignore[arg-type]
+    assert len(again.history) == 3
+    assert again.micro_batch == 8
+    assert again.notices == fitted.notices
+    assert max(network.met) == 8  # validation takes parts as well
+    with pytest.raises(ProcessError, match="E-PROC-11"):
+        fit(Narrow(3), pictures(), recipe=SMALL, measure=measure, machine=Machine())
+
+
+def test_predict_takes_parts_and_keeps_the_order() -> None:
+    network = Narrow(10)
+    batches = list(pictures().epoch(0))
+    labels, probabilities, logits = predict(network, iter(batches), Machine(micro_batch=5))
+    assert max(network.met) == 5
+    assert labels.tolist() == [int(label) for _, truth in batches for label in truth]
+    expected = predict(network, iter(batches), Machine())
+    np.testing.assert_allclose(probabilities, expected[1], atol=1e-6)
+    torch.testing.assert_close(logits, expected[2])

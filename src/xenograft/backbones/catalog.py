@@ -63,6 +63,7 @@ class BackboneSpec:
         interpolation: how images were resized in training.
         url: address of the weights, where they can be downloaded.
         licence: of the weights.
+        depthwise: whether it has depthwise convolutions, which gain nothing from bf16 without matrix tiles.
     """
 
     name: str
@@ -78,6 +79,7 @@ class BackboneSpec:
     interpolation: str = "bilinear"
     url: str | None = None
     licence: str = "BSD-3-Clause"
+    depthwise: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ def _torchvision(
     size: int = 224,
     mean: Triple = IMAGENET_MEAN,
     std: Triple = IMAGENET_STD,
+    depthwise: bool = False,
 ) -> BackboneSpec:
     """A torchvision row. `shared`: hash of the converted file that sealed machines carry (Apache 2.0)."""
     ours = WeightFile(f"{name}.imagenet1k.safetensors", shared, "Apache-2.0" if shared else None)
@@ -122,6 +125,7 @@ def _torchvision(
         mean=mean,
         std=std,
         url=_TORCHVISION_ADDRESS + file,
+        depthwise=depthwise,
     )
 
 
@@ -144,6 +148,7 @@ _ROWS = (
         2.3,
         file="shufflenetv2_x1-5666bf0f80.pth",
         stages="stage2 stage3 stage4 conv5",
+        depthwise=True,
     ),
     _torchvision(
         "mobilenet_v2",
@@ -152,6 +157,7 @@ _ROWS = (
         3.5,
         file="mobilenet_v2-b0353104.pth",
         stages="features.2 features.4 features.7 features.14 features.18",
+        depthwise=True,
         shared="010c5e64ed39cf5e03739b04b1a3b1a5bc51ad251a66dcbbddadcb116b5a1866",
     ),
     _torchvision(
@@ -199,6 +205,7 @@ _ROWS = (
         std=HALF,
         interpolation="bicubic",
         licence="Apache-2.0",
+        depthwise=True,
     ),
 )
 

@@ -61,10 +61,8 @@ def augmented(image: NDArray[np.uint8], augment: Augment, *, content: str, view:
     """
     if augment == NONE:
         return image
-    rng = np.random.default_rng([seed, view, int(content[:16], 16)])
     channels, side, _ = image.shape
-    matrix = _warp(augment, side, rng)
-    table = _lookup(augment, rng)
+    matrix, table = drawn(augment, side, content=content, view=view, seed=seed)
     warped = cv2.warpAffine(
         cv2.LUT(image[0] if channels == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)), table),
         matrix,
@@ -76,7 +74,15 @@ def augmented(image: NDArray[np.uint8], augment: Augment, *, content: str, view:
     return view_pixels[None] if channels == 1 else np.ascontiguousarray(view_pixels.transpose(2, 0, 1))
 
 
-def _warp(augment: Augment, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def drawn(
+    augment: Augment, side: int, *, content: str, view: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """What makes one view of one image, wherever the pixels lie: `draw_warp` (2, 3) and `draw_table` (256,)."""
+    rng = np.random.default_rng([seed, view, int(content[:16], 16)])
+    return draw_warp(augment, side, rng), draw_table(augment, rng)
+
+
+def draw_warp(augment: Augment, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(2, 3) map from output to input pixels: scale and flip, then rotation about the crop's centre."""
     zoom = float(np.sqrt(rng.uniform(*augment.scale)))
     room = (1.0 - zoom) * (side - 1) / 2  # between pixel centres: a crop alone never reaches over the border
@@ -90,7 +96,7 @@ def _warp(augment: Augment, side: int, rng: np.random.Generator) -> NDArray[np.f
     return np.column_stack([linear, offset])
 
 
-def _lookup(augment: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_table(augment: Augment, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(256,) table: contrast about mid-gray, then brightness."""
     contrast = 1.0 + rng.uniform(-augment.contrast, augment.contrast)
     brightness = 1.0 + rng.uniform(-augment.brightness, augment.brightness)

@@ -1,11 +1,14 @@
-"""Manifest -> uint8 batches (N, C, S, S), decoded by threads a few batches ahead, in order, in bounded memory."""
+"""Manifest -> uint8 batches (N, C, S, S) in order and in bounded memory: from the pixel cache, else decoded by threads."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,85 +16,144 @@ from numpy.typing import NDArray
 from xenograft.data.augment import NONE, Augment, augmented
 from xenograft.data.manifest import Manifest, Row
 from xenograft.data.preprocess import Preprocess, prepare
-from xenograft.data.readers import decode_picture, read_bytes
-from xenograft.errors import DataError, FileError, printable
-from xenograft.storage import sha256_bytes
+from xenograft.data.prepared import pixel_facts, read_prepared, serves
+from xenograft.data.readers import Picture
+from xenograft.errors import Notice, ProcessError
+from xenograft.rowstore import RowStore, ShardWriter
 
 Batch = NDArray[np.uint8]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
+_AHEAD = 4  # batches decoded or augmented in advance: memory is bounded by it
 
 
-def batches(
-    manifest: Manifest,
-    preprocess: Preprocess,
-    *,
-    size: int = 32,
-    threads: int = 2,
-    ahead: int = 4,
-    augment: Augment = NONE,
-    view: int = 0,
-    seed: int = 0,
-) -> Iterator[Batch]:
-    """The images in manifest order, `size` at a time.
+class PixelSource:
+    """Prepared images of one Preprocess: an original is decoded once, for all backbones, views and seeds.
 
     Args:
-        size: images per batch; the last one may be smaller. threads: decoding threads.
-        ahead: batches decoded in advance; memory is bounded by it.
-        augment, view, seed: one random view of each image instead of the image itself.
-
-    Raises:
-        DataError: a file changed since it was inspected (F19).
+        cache: folder of the decoded-pixel cache, or None; a cache that cannot be written only costs the decoding.
+        threads: that decode and augment. decoded: images decoded so far.
     """
 
-    def load(row: Row) -> Batch:
-        return augmented(read_prepared(manifest, row, preprocess), augment, content=row.sha256, view=view, seed=seed)
+    def __init__(self, preprocess: Preprocess, *, cache: Path | None = None, threads: int = 2) -> None:
+        self.preprocess = preprocess
+        self.threads = threads
+        self.decoded = 0
+        self.notices: list[Notice] = []
+        self._store = RowStore(cache, pixel_facts(preprocess))
+        self._writer = ShardWriter(self._store) if self._store.writable else None
+        self._offering = threading.Lock()
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        rows = manifest.rows()
-        waiting: deque[list[Future[Batch]]] = deque()
+    @property
+    def key(self) -> str:
+        """Name of the cache's folder for these pixels."""
+        return self._store.key
+
+    def batches(
+        self, manifest: Manifest, *, size: int, augment: Augment = NONE, view: int = 0, seed: int = 0
+    ) -> Iterator[Batch]:
+        """The images in manifest order, `size` at a time; the last batch may be smaller.
+
+        Args:
+            augment, view, seed: one random view of each image instead of the image itself.
+
+        Raises:
+            DataError: a file that must be decoded changed since it was inspected (F19).
+        """
+        plain = self._plain(manifest, size)
+        if augment == NONE:
+            yield from plain
+            return
+        contents = _chunks(manifest.column("sha256"), size)
+
+        def views(item: tuple[Batch, list[str]]) -> Batch:
+            images = zip(*item, strict=True)
+            return np.stack([augmented(i, augment, content=c, view=view, seed=seed) for i, c in images])
+
+        yield from _ahead(views, zip(plain, contents, strict=True), self.threads)
+
+    def everything(self, manifest: Manifest) -> Batch:
+        """Every image as one (N, C, S, S) array: 50 kB an image at 224 px, so 1 GB holds 20,000."""
+        side, channels = self.preprocess.size, self.preprocess.channels
+        whole = np.empty((len(manifest), channels, side, side), dtype=np.uint8)
+        start = 0
+        for batch in self.batches(manifest, size=64):
+            whole[start : start + len(batch)] = batch
+            start += len(batch)
+        return whole
+
+    def offer(self, content: str, picture: Picture) -> None:
+        """Keep the pixels of a picture that was just decoded for another reason; for many threads at once."""
+        if self._writer is None or self._store.has(content) or not serves(picture, self.preprocess):
+            return
+        pixels = prepare(picture.pixels, self.preprocess)
+        with self._offering:
+            self._keep([content], pixels[None])
+
+    def flush(self) -> None:
+        """Write what was kept but not yet written."""
+        with self._offering:
+            self._guarded(lambda writer: writer.flush())
+
+    def _plain(self, manifest: Manifest, size: int) -> Iterator[Batch]:
+        """Batches without augmentation; the missing images of each are decoded ahead, then kept."""
+        self._store.refresh()
+        hashes: list[str] = manifest.column("sha256")
+        missing = {hashes[position] for position in self._store.missing(hashes)}
+        self.notices += self._store.notices
+        self._store.notices = []
+
+        def decode(rows: list[Row]) -> tuple[list[Row], dict[str, Batch]]:
+            return rows, {r.sha256: read_prepared(manifest, r, self.preprocess) for r in rows if r.sha256 in missing}
+
+        for rows, decoded in _ahead(decode, _chunks(manifest.rows(), size), self.threads):
+            batch = self._joined(rows, decoded)
+            if decoded:
+                self.decoded += len(decoded)
+                self._keep(list(decoded), np.stack(list(decoded.values())))
+            yield batch
+        self.flush()
+
+    def _joined(self, rows: Sequence[Row], decoded: dict[str, Batch]) -> Batch:
+        hashes = [row.sha256 for row in rows]
+        if not decoded:
+            return self._store.rows(hashes)
+        kept = [content for content in hashes if content not in decoded]
+        known = dict(zip(kept, self._store.rows(kept), strict=True)) if kept else {}
+        return np.stack([decoded[c] if c in decoded else known[c] for c in hashes])
+
+    def _keep(self, contents: list[str], pixels: Batch) -> None:
+        self._guarded(lambda writer: writer.put(contents, pixels))
+
+    def _guarded(self, write: Callable[[ShardWriter], None]) -> None:
+        """Write to the cache; a full disk ends the caching, not the work: pixels can always be decoded again."""
+        if self._writer is None:
+            return
         try:
-            while chunk := list(islice(rows, size)):
-                waiting.append([pool.submit(load, row) for row in chunk])
-                if len(waiting) > ahead:
-                    yield _stacked(waiting.popleft())
+            write(self._writer)
+        except ProcessError as error:
+            self._writer = None
+            self.notices.append(Notice("W-PROC-08", f"decoded pixels are not kept: {error.args[0]}"))
+
+
+def _chunks(items: Iterable[_Given], size: int) -> Iterator[list[_Given]]:
+    left = iter(items)
+    while chunk := list(islice(left, size)):
+        yield chunk
+
+
+def _ahead(make: Callable[[_Given], _Made], items: Iterable[_Given], threads: int) -> Iterator[_Made]:
+    """`make` of each item in order, computed by threads a few items ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="pixels") as pool:
+        waiting: deque[Future[_Made]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
             while waiting:
-                yield _stacked(waiting.popleft())
+                yield waiting.popleft().result()
         finally:
-            for futures in waiting:
-                for future in futures:
-                    future.cancel()
-
-
-def load_all(manifest: Manifest, preprocess: Preprocess, *, threads: int = 2) -> Batch:
-    """Every image as one (N, C, S, S) uint8 array: 50 kB an image at 224 px, so 1 GB holds 20,000."""
-    whole = np.empty((len(manifest), preprocess.channels, preprocess.size, preprocess.size), dtype=np.uint8)
-    start = 0
-    for batch in batches(manifest, preprocess, size=64, threads=threads):
-        whole[start : start + len(batch)] = batch
-        start += len(batch)
-    return whole
-
-
-def read_prepared(manifest: Manifest, row: Row, preprocess: Preprocess) -> Batch:
-    """One image as (C, S, S) uint8, from the same bytes that were inspected.
-
-    Raises:
-        DataError: the file is gone or has changed (F19).
-    """
-    path = manifest.root / row.path
-    try:
-        data = read_bytes(path)  # read once: what is compared is what is decoded
-    except FileError:
-        data = None
-    if data is None or sha256_bytes(data) != row.sha256:
-        raise DataError(
-            f"{printable(row.path)} changed since this run inspected it; run again when the folder is at rest",
-            code="E-FILE-19",
-        )
-    try:
-        return prepare(decode_picture(data, suffix=path.suffix, min_side=1).pixels, preprocess)
-    except FileError as error:
-        raise DataError(f"{printable(row.path)}: {error.args[0]}", code=error.code) from error
-
-
-def _stacked(futures: Sequence[Future[Batch]]) -> Batch:
-    return np.stack([future.result() for future in futures])
+            for future in waiting:
+                future.cancel()

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from xenograft.data import catalog as known
 from xenograft.data.importers import Listing, RawRow, folded, read_listing
-from xenograft.data.inspect import Facts, Skip, inspect
+from xenograft.data.identity import comparable
+from xenograft.data.inspect import Facts, OnPicture, Skip, inspect
 from xenograft.data.manifest import SCHEMA, Manifest
 from xenograft.data.readers import NOTE_TEXT
 from xenograft.data.split import assign, linked_groups
@@ -79,12 +80,14 @@ def ingest(
     threads: int | None = None,
     skip_report: Path | None = None,
     progress: Progress | None = None,
+    on_picture: OnPicture | None = None,
 ) -> Manifest:
     """Read, check and split a data set.
 
     Args:
         data: folder, CSV, TSV or Parquet. cache: folder where facts about files are kept between runs.
         skip_report: file for the list of skipped images, written also when the run stops because of them.
+        on_picture: gets every picture that had to be decoded, see `inspect`.
 
     Raises:
         DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
@@ -102,7 +105,9 @@ def ingest(
         cache=cache,
         progress=progress,
         min_side=options.min_side,
+        on_picture=on_picture,
     )
+    facts = comparable(listing.root, facts)
     skipped = [*listing.skipped, *unreadable]
     rows = [row for row in listing.rows if row.path in facts]
     if skip_report is not None:

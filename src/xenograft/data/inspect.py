@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from xenograft.data.preprocess import WORKING
 from xenograft.data.readers import Picture, check_inside, decode_picture, read_bytes
 from xenograft.errors import DataError, FileError, ProcessError, listed, printable
 from xenograft.storage import atomic_path, sha256_bytes
@@ -23,11 +24,14 @@ from xenograft.storage import atomic_path, sha256_bytes
 _CHUNK = 16
 _LOCK_SECONDS = 10.0
 _MARK = b"xenograft.facts"
-_VERSION = b"1"
+_VERSION = b"2"
 """Raise it when the readers give other pixels or facts: older caches are then ignored."""
 
 Key = tuple[str, int, int]
 """(relative path, size, time of the last change in ns): what a cached row is valid for."""
+
+OnPicture = Callable[[str, Picture], None]
+"""Called with the hash of a file's bytes and its picture, by several threads at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class Facts:
 
     Args:
         sha256: of the file's bytes.
-        pixels_sha256: of shape, dtype and decoded pixels: equal for the same picture in another format.
+        pixels_sha256: of shape, dtype and decoded pixels: equal for the same picture in another format. A large JPEG
+            is decoded at a reduced scale and hashed as such; see `xenograft.data.identity`.
+        reduced: whether it was.
         size: bytes of the file.
         width: pixels, upright.
         height: pixels, upright.
@@ -57,6 +63,7 @@ class Facts:
     notes: tuple[str, ...]
     mean: float
     colour: bool
+    reduced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class _Pass:
     root: Path
     min_side: int
     known: Mapping[str, tuple[Key, Facts]] = field(default_factory=dict)
+    on_picture: OnPicture | None = None
     inside: set[str] = field(default_factory=set)
 
     def look(self, path: str) -> tuple[Key, Facts] | FileError:
@@ -86,10 +94,13 @@ class _Pass:
             if row and row[0] == key and min(row[1].width, row[1].height) >= self.min_side:
                 return row
             data = read_bytes(full)
-            picture = decode_picture(data, suffix=full.suffix, min_side=self.min_side)
+            picture = decode_picture(data, suffix=full.suffix, min_side=self.min_side, working=WORKING)
         except FileError as error:
             return error
-        return key, facts(data, picture)
+        found = facts(data, picture)
+        if self.on_picture is not None:
+            self.on_picture(found.sha256, picture)
+        return key, found
 
     def look_all(self, paths: Sequence[str]) -> list[tuple[Key, Facts] | FileError]:
         """`look` for each path of one task."""
@@ -123,6 +134,7 @@ def inspect(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     min_side: int = 16,
+    on_picture: OnPicture | None = None,
 ) -> tuple[dict[str, Facts], list[Skip]]:
     """Decode every file once and say what is in it.
 
@@ -134,6 +146,7 @@ def inspect(
             unwritable cache only costs the time to decode again.
         progress: called in the calling thread as ``progress(done, total)``.
         min_side: smallest accepted width and height in pixels.
+        on_picture: gets every picture that had to be decoded, so that nobody decodes it a second time.
 
     Returns:
         Facts by path and skips, both in the order of `paths`.
@@ -143,7 +156,7 @@ def inspect(
     """
     base = Path(os.path.realpath(root))
     store = Path(cache) / "facts" / f"{sha256_bytes(os.fsencode(base))}.parquet" if cache is not None else None
-    run = _Pass(base, min_side, _load(store) if store else {})
+    run = _Pass(base, min_side, _load(store) if store else {}, on_picture)
     found: dict[str, tuple[Key, Facts]] = {}
     skips: list[Skip] = []
     done = 0
@@ -165,21 +178,23 @@ def inspect(
 def facts(data: bytes, picture: Picture) -> Facts:
     """Facts of one file from its bytes and its decoded picture."""
     pixels = picture.pixels
-    height, width = pixels.shape[:2]
+    reduced = pixels.shape[:2] != (picture.height, picture.width)
     top = int(np.iinfo(pixels.dtype).max)
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name} ".encode())
+    of = f" of {picture.height} x {picture.width}" if reduced else ""
+    digest = hashlib.sha256(f"{pixels.shape}{of} {pixels.dtype.name} ".encode())
     digest.update(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).data)
     return Facts(
         sha256=sha256_bytes(data),
         pixels_sha256=digest.hexdigest(),
         size=len(data),
-        width=width,
-        height=height,
+        width=picture.width,
+        height=picture.height,
         bits=picture.bits,
         mode=picture.mode,
         notes=picture.notes,
         mean=int(pixels.sum(dtype=np.uint64)) / (pixels.size * top),
         colour=pixels.ndim == 3,
+        reduced=reduced,
     )
 
 
@@ -219,6 +234,7 @@ _SCHEMA = pa.schema(
         ("notes", pa.list_(pa.string())),
         ("mean", pa.float64()),
         ("colour", pa.bool_()),
+        ("reduced", pa.bool_()),
     ],
     metadata={_MARK: _VERSION},
 )

@@ -98,8 +98,9 @@ class Manifest:
 
     def rows(self) -> Iterator[Row]:
         """The images in order."""
-        for values in self.table.to_pylist():
-            yield Row(**values)
+        for part in self.table.to_batches(max_chunksize=1024):  # a Python object per cell, for a part at a time
+            for values in part.to_pylist():
+                yield Row(**values)
 
     def column(self, name: str) -> list[Any]:
         """One column as a list."""

@@ -18,6 +18,10 @@ Array = NDArray[Any]
 NORMALISATIONS = ("weights", "paper")
 FITS = ("squash", "pad", "crop")
 
+WORKING = 448
+"""Side in pixels down to which a JPEG may be decoded at a reduced scale: twice the usual input, so that the rest of the
+way is averaging. Files are inspected at this scale too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
@@ -66,6 +70,11 @@ class Preprocess:
         """The inverse of `as_json`."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return cls(**values)
+
+
+def working_side(preprocess: Preprocess) -> int:
+    """The smallest side to decode for this preprocessing."""
+    return max(WORKING, preprocess.size)
 
 
 def prepare(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:

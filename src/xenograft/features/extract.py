@@ -1,13 +1,12 @@
-"""(manifest, backbone, preprocess, engine) -> features, through the store: an image is embedded once, ever."""
+"""(manifest, frozen backbone, engine) -> features, through the store: an image is embedded once, ever."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenograft.data.augment import NONE, Augment
-from xenograft.data.batches import batches
+from xenograft.data.batches import PixelSource
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
+from xenograft.data.prepared import pixel_facts
 from xenograft.errors import LabelError, Notice, printable
-from xenograft.features.engine import EngineChoice
-from xenograft.features.store import FeatureStore
-from xenograft.storage import sha256_of
+from xenograft.features.engine import Engine, EngineChoice
+from xenograft.rowstore import RowStore, ShardWriter
 
 Array = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-
-_SHARD = 512  # images per shard: what an interrupted run may have to embed again
-_BATCH = 8
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +46,23 @@ class Extractor:
     """Embeds manifests with one frozen backbone; the engine is built at the first miss and kept.
 
     Args:
+        pixels: where prepared images come from.
         cache: folder of the feature store, or None for memory only.
-        progress: called with the number of images embedded since the last call, and of those in all.
+        progress: called with the number of images embedded since the last call.
+        say: gets a line when another process holds the store.
+        embedded: images embedded so far. compile_seconds: spent on building the engine.
     """
 
     backbone: FrozenBackbone
     engine: EngineChoice
+    pixels: PixelSource
     cache: Path | None = None
-    threads: int = 2
-    progress: Progress | None = None
+    progress: Progress = lambda _: None
+    say: Callable[[str], None] = lambda _: None
     embedded: int = 0
+    compile_seconds: float = 0.0
     notices: list[Notice] = field(default_factory=list)
-    _built: Any = None
-    _stores: dict[str, FeatureStore] = field(default_factory=dict)
+    _built: Engine | None = None
 
     def features(self, manifest: Manifest, *, augment: Augment = NONE, view: int = 0, seed: int = 0) -> Array:
         """(N, D) float32 features in manifest order.
@@ -70,18 +70,8 @@ class Extractor:
         Raises:
             LabelError: a feature is not finite (L17), naming the image.
         """
-        facts = self.facts(augment, view, seed)
-        key = sha256_of(facts)
-        if key not in self._stores:
-            self._stores[key] = FeatureStore(self.cache, facts)
-            self.notices.extend(self._stores[key].notices)
-        store = self._stores[key]
-        hashes: list[str] = manifest.column("sha256")
-        if store.missing(hashes):
-            with store.lock() or nullcontext():
-                store.refresh()  # another process may have been faster (P6)
-                self._fill(store, manifest.take(store.missing(hashes)), augment=augment, view=view, seed=seed)
-        features = store.rows(hashes)
+        store = self.embed(manifest, augment=augment, view=view, seed=seed)
+        features: Array = store.rows(manifest.column("sha256"))
         if not np.isfinite(features).all():
             bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
             raise LabelError(
@@ -91,49 +81,58 @@ class Extractor:
             )
         return features
 
+    def embed(self, manifest: Manifest, *, augment: Augment = NONE, view: int = 0, seed: int = 0) -> RowStore:
+        """Fill the store with what is missing of these images, in bounded memory, and return it."""
+        store = RowStore(self.cache, self.facts(augment, view, seed))
+        hashes: list[str] = manifest.column("sha256")
+        if store.missing(hashes):
+            with store.alone(self.say):
+                missing = store.missing(hashes)  # another process may have been faster (P6)
+                if missing:
+                    self._fill(store, manifest.take(missing), augment=augment, view=view, seed=seed)
+        self._notice([*store.notices, *self.pixels.notices])
+        self.pixels.notices = []
+        return store
+
     def facts(self, augment: Augment, view: int, seed: int) -> dict[str, Any]:
         """Everything a feature depends on besides the image's bytes."""
         random = {} if augment == NONE else {"view": view, "seed": seed}
-        libraries = ("numpy", "opencv-python-headless", "pillow", "torch", "torchvision", "timm")
         return {
             "backbone": self.backbone.name,
             "weights": self.backbone.weights,
             "layer": "pooled",
             "preprocess": self.backbone.preprocess.as_json(),
+            "decoding": pixel_facts(self.backbone.preprocess),
             "engine": self.engine.as_json(),
             "machine": platform.machine(),
             "augment": augment.as_json() | random,
-            "versions": {name: version(name) for name in libraries},
-            "format": 1,
+            "versions": {name: version(name) for name in ("torch", "torchvision", "timm")},
+            "format": 2,
         }
 
-    def _fill(self, store: FeatureStore, manifest: Manifest, *, augment: Augment, view: int, seed: int) -> None:
-        if self._built is None:
-            self._built = self.engine.build(self.backbone.graph())
+    def _fill(self, store: RowStore, manifest: Manifest, *, augment: Augment, view: int, seed: int) -> None:
+        engine = self._engine(len(manifest))
         hashes: list[str] = manifest.column("sha256")
-        stream = batches(
-            manifest, self.backbone.preprocess, size=_BATCH, threads=self.threads, augment=augment, view=view, seed=seed
-        )
+        stream = self.pixels.batches(manifest, size=engine.batch_size, augment=augment, view=view, seed=seed)
+        writer = ShardWriter(store)
         start = 0
-        for shard in _shards(self._counted(self._built.embed(stream), len(manifest)), _SHARD // _BATCH):
-            store.add(hashes[start : start + len(shard)], shard)
-            start += len(shard)
+        for part in self._counted(engine.embed(stream)):
+            writer.put(hashes[start : start + len(part)], part)
+            start += len(part)
+        writer.flush()
 
-    def _counted(self, parts: Iterator[Array], total: int) -> Iterator[Array]:
+    def _engine(self, images: int) -> Engine:
+        if self._built is None:
+            started = time.perf_counter()
+            self._built = self.engine.build(self.backbone.graph(), images=images)
+            self.compile_seconds += time.perf_counter() - started
+        return self._built
+
+    def _counted(self, parts: Iterator[Array]) -> Iterator[Array]:
         for part in parts:
             self.embedded += len(part)
-            if self.progress is not None:
-                self.progress(len(part), total)
+            self.progress(len(part))
             yield part
 
-
-def _shards(parts: Iterator[Array], count: int) -> Iterator[Array]:
-    while chunk := list(islice(parts, count)):
-        yield np.concatenate(chunk)
-
-
-def stack_views(
-    extractor: Extractor, manifest: Manifest, augment: Augment, *, views: Sequence[int], seed: int
-) -> Array:
-    """(V, N, D): the features of several random views of each image (the paper's recipe: one view an epoch, §5.7)."""
-    return np.stack([extractor.features(manifest, augment=augment, view=view, seed=seed) for view in views])
+    def _notice(self, notices: list[Notice]) -> None:
+        self.notices += [notice for notice in notices if notice not in self.notices]

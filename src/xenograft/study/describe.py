@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xenograft.backbones import catalog
-from xenograft.data.batches import read_prepared
+from xenograft.data.prepared import read_prepared
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, printable

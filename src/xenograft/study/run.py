@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from xenograft.backbones import catalog
 from xenograft.backbones.build import build
-from xenograft.data.batches import read_prepared
+from xenograft.data.prepared import distinct, read_prepared
 from xenograft.data.ingest import ingest, write_skips
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
@@ -90,9 +90,9 @@ def _run_alone(
 ) -> Study:
     begun = (folder / "study.json").is_file()  # a refused call must not touch a study that is there
     skips = None if begun else folder / "skipped.csv"
-    manifest = read_data(config, cache=cache, watcher=watcher, skip_report=skips)
     workshop = make_workshop(config, cache=cache, watcher=watcher)
     arms = list(plan(config))
+    manifest = read_data(config, workshop, skip_report=skips, preprocesses=[arm.preprocess for arm in arms])
     for arm in arms:
         workshop.weights(arm)  # a missing file is said before hours of work, not after
     if config.size is not None:
@@ -109,6 +109,7 @@ def _run_alone(
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
     costs = forecast(waiting, images)
     watcher.total(sum(costs))
+    workshop.arms = tuple(waiting)
     for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + len(finished)):
         watcher.begin(f"{number}/{len(arms)} {arm.id}", cost)
         run = run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=config.resamples)
@@ -123,16 +124,27 @@ def _run_alone(
     return replace(study, record=record)
 
 
-def read_data(config: StudyConfig, *, cache: Path, watcher: Watcher, skip_report: Path | None) -> Manifest:
-    """The manifest of a study; its notices are said once."""
+def read_data(
+    config: StudyConfig, workshop: Workshop, *, skip_report: Path | None, preprocesses: Sequence[Preprocess] = ()
+) -> Manifest:
+    """The manifest of a study; its notices are said once.
+
+    Args:
+        preprocesses: those that the study will use; what is decoded to be inspected is kept for them.
+    """
+    watcher = workshop.watcher
+    sources = [workshop.pixels(preprocess) for preprocess in distinct(preprocesses)]
     manifest = ingest(
         config.data,
         config.reading,
-        cache=cache,
+        cache=workshop.cache,
         threads=config.threads,
         skip_report=skip_report,
         progress=_milestones(watcher),
+        on_picture=workshop.offer if sources else None,
     )
+    for source in sources:
+        source.flush()
     if len(manifest.classes) == 2:
         watcher.say(f"positive class: {printable(manifest.classes[1])}")
     counts = manifest.counts()
@@ -163,7 +175,7 @@ def make_workshop(config: StudyConfig, *, cache: Path, watcher: Watcher) -> Work
     """Engine, caches and weights as the configuration asks for."""
     device = torch_device()
     return Workshop(
-        engine=choose_engine(config.engine, config.precision),
+        engine=choose_engine(config.engine, config.precision, threads=config.threads),
         machine=Machine(
             device, bf16=config.precision == "bf16" or (config.precision == "auto" and trains_in_bf16(device))
         ),

@@ -20,13 +20,18 @@ from xenograft.study.frozen import head_data
 from xenograft.study.workshop import Workshop
 from xenograft.train import heads, loop
 from xenograft.train.allocator import keep_freed_memory
+from xenograft.train.device_images import placed
 from xenograft.train.images import ImageSet
+from xenograft.train.machine import Machine, choose_machine, total_memory
 from xenograft.train.network import Classifier, class_weights_of
 from xenograft.train.recipes import RECIPES, Recipe
 
 
 class TunedArm:
-    """A network whose backbone moves: scratch, partial, full, lp_ft."""
+    """A network whose backbone moves: scratch, partial, full, lp_ft.
+
+    `engine` says what it was trained and is run with, as `engine_facts` do; memory that ran out shows in it.
+    """
 
     def __init__(
         self,
@@ -38,7 +43,8 @@ class TunedArm:
         fingerprint: str,
     ) -> None:
         clock = Clock()
-        self._arm, self._workshop, self._clock = arm, workshop, clock
+        self._arm, self._workshop = arm, workshop
+        self._machine = planned_machine(arm, workshop)
         self.notices: list[Notice] = []
         self.chosen: dict[str, float] = {}
         self.timings = clock.timings
@@ -47,9 +53,11 @@ class TunedArm:
         with clock("fit"):
             self._network = self._prepared(train, val, images)
             self._graph = PixelGraph(self._network, arm.preprocess)
-            self._graph.to(memory_format=torch.channels_last)
             fitted = self._fit(images, held_out, len(train.classes), checkpoint, fingerprint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
+        self._machine = self._machine.with_parts(fitted.micro_batch)
+        self.engine = engine_facts(arm, self._machine)
+        self.notices += fitted.notices
         if fitted.stopped:
             self.notices.append(Notice("W-PROC-15", fitted.stopped))
 
@@ -57,7 +65,7 @@ class TunedArm:
         """(N, C) probabilities in manifest order."""
         images = self._workshop.images(manifest, self._arm.preprocess)
         batches = images.in_order(self._arm.recipe.batch_size)
-        return loop.predict(self._graph, batches, self._workshop.machine)[1]
+        return loop.predict(self._graph, batches, self._machine)[1]
 
     def tensors(self) -> dict[str, Tensor]:
         """What was learned, to keep."""
@@ -83,16 +91,17 @@ class TunedArm:
     def _fit(
         self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None, fingerprint: str
     ) -> loop.Fitted:
-        arm, workshop = self._arm, self._workshop
-        if workshop.machine.device == "cpu":
+        arm, workshop, device = self._arm, self._workshop, self._machine.device
+        if device == "cpu":
             keep_freed_memory()
         augment = preset(arm.recipe.augment)
+        train, val = placed([images, held_out], device)
         data = loop.TrainingData(
-            epoch=lambda number: images.epoch(
+            epoch=lambda number: train.epoch(
                 number, batch_size=arm.recipe.batch_size, augment=augment, seed=arm.seed, threads=workshop.threads
             ),
-            steps=images.steps(arm.recipe.batch_size),
-            validation=lambda: held_out.in_order(arm.recipe.batch_size),
+            steps=train.steps(arm.recipe.batch_size),
+            validation=lambda: val.in_order(arm.recipe.batch_size),
             class_weights=class_weights_of(torch.from_numpy(images.labels), classes),
         )
         return loop.fit(
@@ -100,11 +109,35 @@ class TunedArm:
             data,
             recipe=arm.recipe,
             measure=measure,
-            machine=workshop.machine,
+            machine=self._machine,
             checkpoint=checkpoint,
             fingerprint=fingerprint,
             on_step=lambda seen: workshop.watcher.advance(3 * seen * arm.spec.params_m),
         )
+
+
+def planned_machine(arm: Arm, workshop: Workshop) -> Machine:
+    """How an arm will be trained unless memory runs out: no weights are read, so a fingerprint can hold it."""
+    asked = workshop.machine
+    return choose_machine(
+        arm.spec,
+        device=asked.device,
+        precision=getattr(workshop, "precision", "bf16" if asked.bf16 else "f32"),
+        micro_batch=asked.micro_batch,
+        batch_size=arm.recipe.batch_size,
+        size=arm.preprocess.size,
+        memory=total_memory(asked.device),
+    )
+
+
+def engine_facts(arm: Arm, machine: Machine) -> dict[str, str | int]:
+    """What a record and a fingerprint say about a machine; `micro_batch` is the batch where that stays whole."""
+    return {
+        "name": "torch",
+        "precision": "bf16" if machine.bf16 else "f32",
+        "device": machine.device,
+        "micro_batch": machine.micro_batch or arm.recipe.batch_size,
+    }
 
 
 def _head_recipe(recipe: Recipe) -> Recipe:

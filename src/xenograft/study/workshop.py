@@ -8,15 +8,19 @@ from pathlib import Path
 from xenograft.backbones import build, convert, weights
 from xenograft.backbones.catalog import TIMM_PREFIX
 from xenograft.backbones.graph import PixelGraph
-from xenograft.data.batches import load_all
+from xenograft.backbones.gray import summed_over_channels
+from xenograft.data.batches import PixelSource
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
+from xenograft.data.prepared import pixel_facts
+from xenograft.data.readers import Picture
 from xenograft.errors import Notice
 from xenograft.features.engine import EngineChoice
 from xenograft.features.extract import Extractor, FrozenBackbone
 from xenograft.study.arm import Arm
 from xenograft.study.watch import Silent, Watcher
 from xenograft.train import loop
+from xenograft.train.heads import Head
 from xenograft.train.images import ImageSet
 
 _IMAGES_KEPT = 3  # decoded splits in memory: train, validation and test of one preprocessing
@@ -27,18 +31,25 @@ class Workshop:
     """What arms share: engine, caches, weights, and decoded images.
 
     Args:
-        cache: folder for cached features and downloaded weights. threads: for decoding and augmenting.
+        cache: folder for decoded pixels, features and downloaded weights. threads: for decoding and augmenting.
+        keep_pixels: whether decoded pixels are kept in the cache.
+        arms: those that still have to run; heads on the same features are fitted together. heads: fitted in advance,
+            by arm id.
     """
 
     engine: EngineChoice
     machine: loop.Machine
     cache: Path
     threads: int = 2
+    keep_pixels: bool = True
+    arms: tuple[Arm, ...] = ()
+    heads: dict[str, Head] = field(default_factory=dict)
     weights_dir: Path | None = None
     offline: bool = False
     watcher: Watcher = field(default_factory=Silent)
     notices: list[Notice] = field(default_factory=list)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _pixels: dict[str, PixelSource] = field(default_factory=dict)
     _images: dict[tuple[str, Preprocess], ImageSet] = field(default_factory=dict)
     _found: dict[str, weights.FoundWeights] = field(default_factory=dict)
 
@@ -67,16 +78,33 @@ class Workshop:
         if key not in self._extractors:
             self._extractors.clear()
             frozen = FrozenBackbone(
-                arm.spec.name, identity, arm.preprocess, lambda: PixelGraph(self.backbone(arm), arm.preprocess).eval()
+                arm.spec.name,
+                identity,
+                arm.preprocess,
+                lambda: summed_over_channels(PixelGraph(self.backbone(arm), arm.preprocess).eval()),
             )
             self._extractors[key] = Extractor(
                 frozen,
                 self.engine,
+                self.pixels(arm.preprocess),
                 cache=self.cache / "features",
-                threads=self.threads,
-                progress=lambda images, _: self.watcher.advance(images * arm.spec.params_m),
+                progress=lambda images: self.watcher.advance(images * arm.spec.params_m),
+                say=self.watcher.say,
             )
         return self._extractors[key]
+
+    def pixels(self, preprocess: Preprocess) -> PixelSource:
+        """Prepared images, shared by all preprocessings that differ in normalisation alone."""
+        key = str(pixel_facts(preprocess))
+        if key not in self._pixels:
+            cache = self.cache / "pixels" if self.keep_pixels else None
+            self._pixels[key] = PixelSource(preprocess, cache=cache, threads=self.threads)
+        return self._pixels[key]
+
+    def offer(self, content: str, picture: Picture) -> None:
+        """Keep what inspection decoded, for every preprocessing of this study."""
+        for source in self._pixels.values():
+            source.offer(content, picture)
 
     def images(self, manifest: Manifest, preprocess: Preprocess) -> ImageSet:
         """The decoded images of a manifest; the last few sets stay in memory."""
@@ -84,7 +112,7 @@ class Workshop:
         if key not in self._images:
             while len(self._images) >= _IMAGES_KEPT:
                 self._images.pop(next(iter(self._images)))
-            pixels = load_all(manifest, preprocess, threads=self.threads)
+            pixels = self.pixels(preprocess).everything(manifest)
             self._images[key] = ImageSet(pixels, manifest.labels, tuple(manifest.column("sha256")))
         return self._images[key]
 

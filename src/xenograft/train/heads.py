@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,111 +10,63 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor, nn
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from xenograft.train.loop import Machine, Measure, TrainingData, fit
-from xenograft.train.network import class_weights_of, outputs, probabilities_of
+from xenograft.train.head_data import Array, Head, HeadData, Standard, standard_of
+from xenograft.train.head_stack import Job, fit_stack
+from xenograft.train.network import class_weights_of
 from xenograft.train.recipes import Recipe
+from xenograft.train.validation import Measure
 
-Array = NDArray[np.float32]
+__all__ = ["STRENGTHS", "Head", "HeadData", "fit_linear", "fit_logistic"]
+
 STRENGTHS = tuple(10.0**k for k in (-5, -4, -3, -2, -1, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A linear layer on raw pooled features.
-
-    Args:
-        weight: (K, D). bias: (K,). K = 1 for two classes.
-        history, best_epoch: as in RunRecord. chosen: what cross-validation chose, e.g. the strength.
-    """
-
-    weight: Array
-    bias: Array
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    chosen: dict[str, float] = field(default_factory=dict)
-
-    def probabilities(self, features: Array) -> NDArray[np.float64]:
-        """(N, D) -> (N, C)."""
-        logits = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
-        return probabilities_of(torch.from_numpy(logits)).numpy()
-
-
-@dataclass(frozen=True, slots=True)
-class HeadData:
-    """Features to fit a head on.
-
-    Args:
-        train: (V, N, D), V views of each training image. train_labels: (N,). groups: (N,) patient groups.
-        val: (M, D). val_labels: (M,). classes: number of classes.
-    """
-
-    train: Array
-    train_labels: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    val: Array
-    val_labels: NDArray[np.int64]
-    classes: int
+_WORTH_SHARING = 1 << 28  # bytes of features; with fewer, BLAS's threads wait for each other longer than they work
 
 
 def fit_linear(data: HeadData, *, recipe: Recipe, seed: int, measure: Measure) -> Head:
-    """The paper's head (§5.5-5.6): one linear layer, gradient descent, the epoch chosen on validation.
+    """One head by the paper's recipe; see `fit_stack`.
 
-    Features are taken as they are, or standardised with the training images' statistics where the recipe says so; the
-    layer is folded back afterwards, so that it always applies to raw features.
+    Raises:
+        ProcessError: the loss is not finite before any epoch was finished (P15).
     """
-    mean, scale = _standard(data.train) if recipe.standardise else _unchanged(data.train)
-    train = torch.from_numpy((data.train - mean) / scale)
-    val = torch.from_numpy((data.val - mean) / scale)
-    labels, val_labels = torch.from_numpy(data.train_labels), torch.from_numpy(data.val_labels)
-    layer = nn.Linear(train.shape[2], outputs(data.classes))
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(seed)
-        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * 0.01)
-        layer.bias.zero_()
-
-    def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed * 100_003 + number))
-        view = train[number % len(train)]
-        for part in torch.split(order, recipe.batch_size):
-            yield view[part], labels[part]
-
-    source = TrainingData(
-        epoch=epoch,
-        steps=-(-len(labels) // recipe.batch_size),
-        validation=lambda: iter([(val, val_labels)]),
-        class_weights=class_weights_of(labels, data.classes),
-    )
-    fitted = fit(layer, source, recipe=recipe, measure=measure, machine=Machine())
-    return _folded(
-        layer.weight.detach().numpy(), layer.bias.detach().numpy(), mean, scale, fitted.history, fitted.best_epoch, {}
-    )
+    return fit_stack(data, [Job(recipe, seed)], measure=measure)[0].usable()
 
 
 def fit_logistic(data: HeadData, *, seed: int) -> Head:
     """Class-balanced logistic regression, its strength chosen by patient-grouped cross-validation on train alone.
 
+    All views are one training set: it holds V x N x D x 4 bytes, and a fold's copy of most of them.
+
     Args:
         seed: of the folds.
     """
-    views, count, width = data.train.shape
-    mean, scale = _standard(data.train)
-    features = ((data.train - mean) / scale).reshape(views * count, width)
-    labels, groups = np.tile(data.train_labels, views), np.tile(data.groups, views)
+    standard = standard_of(data.train)
+    features = _stacked(data, standard)
+    labels, groups = np.tile(data.train_labels, len(data.train)), np.tile(data.groups, len(data.train))
     smallest = min(len(np.unique(data.groups[data.train_labels == c])) for c in np.unique(data.train_labels))
     losses = np.zeros(len(STRENGTHS))
     folds = min(5, smallest)
-    if folds >= 2:
-        splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-        for inside, outside in splitter.split(features, labels, groups):
-            losses += _path_losses(features[inside], labels[inside], features[outside], labels[outside])
-        best = int(losses.argmin())
-    else:
-        best = STRENGTHS.index(1e-2)  # too few patients to choose from; a mild default
-    model = _logistic(STRENGTHS[best]).fit(features, labels)
+    with threadpool_limits(1 if features.nbytes < _WORTH_SHARING else None, user_api="blas"):
+        if folds >= 2:
+            splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+            for inside, outside in splitter.split(features, labels, groups):
+                losses += _path_losses(features[inside], labels[inside], features[outside], labels[outside])
+            best = int(losses.argmin())
+        else:
+            best = STRENGTHS.index(1e-2)  # too few patients to choose from; a mild default
+        model = _logistic(STRENGTHS[best]).fit(features, labels)
     weight, bias = model.coef_.astype(np.float32), model.intercept_.astype(np.float32)
-    return _folded(weight, bias, mean, scale, [], 0, {"C": STRENGTHS[best], "folds": float(folds)})
+    return Head(*standard.folded(weight, bias), chosen={"C": STRENGTHS[best], "folds": float(folds)})
+
+
+def _stacked(data: HeadData, standard: Standard) -> Array:
+    """(V * N, D) standardised features, one view after the other."""
+    count = len(data.train_labels)
+    stacked = np.empty((len(data.train) * count, data.val.shape[1]), dtype=np.float32)
+    for view in range(len(data.train)):
+        standard.apply(data.train[view], out=stacked[view * count : (view + 1) * count])
+    return stacked
 
 
 def _path_losses(
@@ -149,30 +98,3 @@ class _QuietLogistic(LogisticRegression):  # type: ignore[misc]
 
 def _logistic(strength: float) -> _QuietLogistic:
     return _QuietLogistic(C=strength, class_weight="balanced", max_iter=300, warm_start=True)
-
-
-def _standard(train: Array) -> tuple[Array, Array]:
-    """(D,) mean and scale over views and images; a feature that never moves keeps scale one."""
-    flat = train.reshape(-1, train.shape[-1])
-    mean, scale = flat.mean(axis=0), flat.std(axis=0)
-    dead = scale <= 1e-6 * scale.max()
-    return mean, np.where(dead, 1.0, scale).astype(np.float32)
-
-
-def _unchanged(train: Array) -> tuple[Array, Array]:
-    width = train.shape[-1]
-    return np.zeros(width, dtype=np.float32), np.ones(width, dtype=np.float32)
-
-
-def _folded(
-    weight: Array,
-    bias: Array,
-    mean: Array,
-    scale: Array,
-    history: list[dict[str, Any]],
-    best_epoch: int,
-    chosen: dict[str, float],
-) -> Head:
-    """The layer on raw features that equals this layer on standardised ones."""
-    raw = weight / scale
-    return Head(raw, (bias - raw @ mean).astype(np.float32), history, best_epoch, chosen)

@@ -27,14 +27,8 @@ class ImageSet:
     def epoch(
         self, number: int, *, batch_size: int, augment: Augment, seed: int, threads: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled, augmented batches of one epoch: the same for the same number and seed.
-
-        A last batch of one image is left out: batch normalisation cannot train on it.
-        """
-        order = np.random.default_rng([seed, number]).permutation(len(self.labels))
-        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        if len(parts) > 1 and len(parts[-1]) == 1:
-            parts.pop()
+        """Shuffled, augmented batches of one epoch, see `batches_of`: the same for the same number and seed."""
+        parts = batches_of(len(self.labels), number, batch_size=batch_size, seed=seed)
 
         def view(index: int) -> Pixels:
             return augmented(self.pixels[index], augment, content=self.contents[index], view=number, seed=seed)
@@ -48,11 +42,28 @@ class ImageSet:
 
     def steps(self, batch_size: int) -> int:
         """Batches per epoch."""
-        full, rest = divmod(len(self.labels), batch_size)
-        return full + (rest > 1 or full == 0)
+        return steps_of(len(self.labels), batch_size)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image as it is, in order."""
         for start in range(0, len(self.labels), batch_size):
             part = slice(start, start + batch_size)
             yield torch.from_numpy(self.pixels[part]), torch.from_numpy(self.labels[part])
+
+
+def batches_of(count: int, number: int, *, batch_size: int, seed: int) -> list[NDArray[np.int64]]:
+    """Which of `count` images each batch of epoch `number` takes.
+
+    A last batch of one image is left out: batch normalisation cannot train on it.
+    """
+    order = np.random.default_rng([seed, number]).permutation(count)
+    parts = [order[start : start + batch_size] for start in range(0, count, batch_size)]
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts.pop()
+    return parts
+
+
+def steps_of(count: int, batch_size: int) -> int:
+    """Batches per epoch: the length of `batches_of`."""
+    full, rest = divmod(count, batch_size)
+    return full + (rest > 1 or full == 0)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from xenograft.errors import ProcessError
-from xenograft.storage import atomic_write
-from xenograft.train.network import decisions_of, loss_of, probabilities_of
+from xenograft.train.checkpoint import Fitted, resume, save_checkpoint, state_of
+from xenograft.train.machine import Machine, moved, pays_to_compile
+from xenograft.train.network import probabilities_of
 from xenograft.train.recipes import Recipe
+from xenograft.train.schedule import patience_is_out, share_of_peak
+from xenograft.train.step import Step
+from xenograft.train.validation import Measure, diverged, never_finite, validation_row
+
+__all__ = ["Fitted", "Machine", "Measure", "TrainingData", "fit", "predict"]
 
 Epoch = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
-Measure = Callable[[NDArray[np.int64], NDArray[np.float64]], dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +43,6 @@ class TrainingData:
     steps: int
     validation: Callable[[], Iterator[tuple[Tensor, Tensor]]]
     class_weights: Tensor
-
-
-@dataclass(slots=True)
-class Fitted:
-    """What came out: `history` as in RunRecord, and the epoch (from 1) with the lowest validation loss."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    stopped: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where the loop computes. device: ``cpu``, ``cuda`` or ``mps``; bf16: autocast to bfloat16."""
-
-    device: str = "cpu"
-    bf16: bool = False
 
 
 def fit(
@@ -82,34 +67,42 @@ def fit(
         fingerprint: of everything the run depends on; a checkpoint with another one, or a damaged one, is not taken.
 
     Raises:
-        ProcessError: the loss is not finite before any epoch was finished (P15).
+        ProcessError: the loss is not finite before any epoch was finished (P15), or memory ran out twice (P11).
     """
     network.to(machine.device)
-    optimiser = _optimiser(network, recipe)
-    fitted, best = _resume(checkpoint, fingerprint, network, optimiser)
+    network.to(memory_format=torch.channels_last)
+    optimiser = _optimiser(network, recipe, machine.device)
     total = recipe.epochs * data.steps
+    fitted, best = resume(checkpoint, fingerprint, network, optimiser)
+    if not fitted.history:
+        fitted.micro_batch = machine.micro_batch
+    step = Step(
+        network,
+        machine.with_parts(fitted.micro_batch),
+        data.class_weights,
+        may_halve=fitted.micro_batch == machine.micro_batch,
+        compiled=pays_to_compile(machine.device, total),
+    )
     for epoch in range(len(fitted.history), recipe.epochs):
-        if _patience_is_out(fitted, recipe):
+        if patience_is_out(len(fitted.history), fitted.best_epoch, recipe.patience):
             break
         started = time.perf_counter()
-        trained = _train_epoch(network, data, optimiser, epoch, total, recipe, machine, on_step)
-        validated = _validate(network, data, measure, machine) if trained is not None else None
+        trained = _train_epoch(step, data, optimiser, epoch, total, recipe, on_step)
+        fitted.micro_batch = step.machine.micro_batch
+        fitted.notices += step.take_notices()
+        validated = _validate(network, data, measure, step.machine) if trained is not None else None
         if trained is None or validated is None:
-            fitted.stopped = f"the loss was not finite in epoch {epoch + 1}; the best epoch before it was kept"
+            fitted.stopped = diverged(epoch + 1)
             break
         row: dict[str, Any] = {"epoch": epoch + 1, **trained, **validated}
         row["seconds"] = round(time.perf_counter() - started, 3)
         fitted.history.append(row)
         if row["selection_loss"] <= min(r["selection_loss"] for r in fitted.history):
-            fitted.best_epoch, best = epoch + 1, _state(network)
+            fitted.best_epoch, best = epoch + 1, state_of(network)
         if checkpoint is not None:
-            _save(checkpoint, fingerprint, network, optimiser, best, fitted)
+            save_checkpoint(checkpoint, fingerprint, network, optimiser, best, fitted)
     if not fitted.history:
-        raise ProcessError(
-            f"the loss was not finite in the first epoch at learning rate {max(recipe.head_lr, recipe.backbone_lr):g}; "
-            "lower it with --lr-scale",
-            code="E-PROC-15",
-        )
+        raise ProcessError(never_finite(max(recipe.head_lr, recipe.backbone_lr)), code="E-PROC-15")
     network.load_state_dict(best)
     network.eval()
     return fitted
@@ -123,40 +116,33 @@ def predict(
     labels, logits = [], []
     with torch.inference_mode():
         for inputs, truth in batches:
-            with torch.autocast(machine.device, torch.bfloat16, enabled=machine.bf16):
-                logits.append(network(inputs.to(machine.device)).float().cpu())
-            labels.append(truth.cpu())
-    joined = torch.cat(logits)
-    return torch.cat(labels).numpy(), probabilities_of(joined).numpy(), joined
+            for part in torch.split(inputs, machine.parts(len(inputs))):
+                with torch.autocast(machine.device, torch.bfloat16, enabled=machine.bf16):
+                    logits.append(network(moved(part, machine.device)).float())
+            labels.append(truth)
+        joined = torch.cat(logits).cpu()  # once: the device is not waited for between batches
+    return torch.cat(labels).cpu().numpy(), probabilities_of(joined).numpy(), joined
 
 
 def _train_epoch(
-    network: nn.Module,
+    step: Step,
     data: TrainingData,
     optimiser: torch.optim.Optimizer,
     epoch: int,
     total: int,
     recipe: Recipe,
-    machine: Machine,
     on_step: Callable[[int], None] | None,
 ) -> dict[str, float] | None:
     """One pass; None when the loss stopped being finite. Loss and accuracy are those met on the way (§5.9)."""
-    network.train()
-    weights = data.class_weights.to(machine.device)
-    sums = torch.zeros(2, device=machine.device)
+    step.network.train()
+    sums = torch.zeros(2, device=step.machine.device)
     seen = 0
     for index, (inputs, labels) in enumerate(data.epoch(epoch)):
-        _set_learning_rate(optimiser, epoch * data.steps + index, total, recipe)
-        inputs, labels = inputs.to(machine.device), labels.to(machine.device)  # noqa: PLW2901 - the same, elsewhere
-        with torch.autocast(machine.device, torch.bfloat16, enabled=machine.bf16):
-            logits = network(inputs)
-        loss = loss_of(logits.float(), labels, weights)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        share = share_of_peak(epoch * data.steps + index, total, recipe.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * share
+        sums += step(inputs, labels)
         optimiser.step()
-        with torch.no_grad():
-            right = (decisions_of(logits) == labels).sum()
-            sums += torch.stack([loss.detach() * len(labels), right.float()])
         seen += len(labels)
         if on_step is not None:
             on_step(len(labels))
@@ -168,90 +154,25 @@ def _train_epoch(
 
 def _validate(network: nn.Module, data: TrainingData, measure: Measure, machine: Machine) -> dict[str, float] | None:
     """Validation's measures; None when the network's answers are not finite any more."""
-    labels, probabilities, logits = predict(network, data.validation(), machine)
-    if not bool(torch.isfinite(logits).all()):
-        return None
-    balanced = float(loss_of(logits, torch.from_numpy(labels), data.class_weights))
-    measured = {f"val_{name}": value for name, value in measure(labels, probabilities).items()}
-    # the class-weighted loss chooses the epoch: it is proper, smooth, and blind to prevalence
-    return {**measured, "selection_loss": balanced}
+    labels, _, logits = predict(network, data.validation(), machine)
+    return validation_row(torch.from_numpy(labels), logits, data.class_weights, measure)
 
 
-def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Head and backbone as two groups; frozen parameters in none."""
+def _optimiser(network: nn.Module, recipe: Recipe, device: str) -> torch.optim.Optimizer:
+    """Head and backbone as two groups; frozen parameters in none. One kernel for all of them where torch has it."""
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for name, p in named if _in_backbone(name)], "peak": recipe.backbone_lr},
         {"params": [p for name, p in named if not _in_backbone(name)], "peak": recipe.head_lr},
     ]
     groups = [group for group in groups if group["params"]]
+    fused = device in {"cpu", "cuda"}
+    options: dict[str, Any] = {"lr": recipe.head_lr, "weight_decay": recipe.weight_decay}
+    options |= {"fused": fused, "foreach": not fused}
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.head_lr, momentum=0.9, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(groups, lr=recipe.head_lr, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(groups, momentum=0.9, **options)
+    return torch.optim.AdamW(groups, **options)
 
 
 def _in_backbone(name: str) -> bool:
     return "backbone." in name
-
-
-def _set_learning_rate(optimiser: torch.optim.Optimizer, step: int, total: int, recipe: Recipe) -> None:
-    """Linear warm-up, then a cosine to zero: a function of the step alone."""
-    warm = max(1, round(recipe.warmup * total))
-    share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * share
-
-
-def _patience_is_out(fitted: Fitted, recipe: Recipe) -> bool:
-    return 0 < recipe.patience <= len(fitted.history) - fitted.best_epoch
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-
-def _save(
-    path: Path,
-    fingerprint: str,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    best: dict[str, Tensor],
-    fitted: Fitted,
-) -> None:
-    """Network, optimiser and best epoch as one safetensors file: no pickle, written whole or not at all."""
-    tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"best/{k}": v for k, v in best.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{k}": torch.as_tensor(v) for k, v in state.items() if v is not None}
-    facts = {"history": fitted.history, "best_epoch": fitted.best_epoch, "stopped": fitted.stopped}
-    about = {"facts": json.dumps(facts), "fingerprint": fingerprint}
-    data = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, about)
-    atomic_write(path, data)
-
-
-def _resume(
-    path: Path | None, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[Fitted, dict[str, Tensor]]:
-    """Continue from `path` where it holds this very run; else start."""
-    groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
-    try:
-        if path is None or not path.is_file():
-            return Fitted(), _state(network)
-        with safe_open(path, framework="pt") as stored:
-            about = stored.metadata()
-            if about["fingerprint"] != fingerprint:
-                return Fitted(), _state(network)
-            facts = json.loads(about["facts"])
-            for key in stored.keys():  # noqa: SIM118 - safe_open is no mapping
-                group, _, name = key.partition("/")
-                groups[group][name] = stored.get_tensor(key).clone()  # or the file stays mapped and cannot be replaced
-    except (SafetensorError, KeyError, ValueError):  # a damaged checkpoint costs its epochs, nothing else
-        return Fitted(), _state(network)
-    network.load_state_dict(groups["network"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in groups["optimiser"].items():
-        index, _, key = name.partition("/")
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    device = next(network.parameters()).device
-    return Fitted(**facts), {k: v.to(device) for k, v in groups["best"].items()}

@@ -287,10 +287,10 @@ def test_f10_tiff_tiles_larger_than_the_image():
 
 
 def test_f10_out_of_memory(monkeypatch):
-    def fail(data, min_side):
+    def fail(*args):
         raise MemoryError
 
-    monkeypatch.setitem(photo._DECODERS, "jpeg", fail)
+    monkeypatch.setattr(photo, "_jpeg", fail)
     assert code_of(faults.jpeg()) == "S-FILE-10"
 
 
@@ -410,12 +410,14 @@ EDITS = st.tuples(st.sampled_from(["flip", "cut", "end", "insert"]), st.floats(0
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(seed=st.sampled_from(SEEDS), edits=st.lists(EDITS, min_size=1, max_size=4))
-def test_fuzz_only_file_errors_leave(seed, edits):
+@given(
+    seed=st.sampled_from(SEEDS), edits=st.lists(EDITS, min_size=1, max_size=4), working=st.sampled_from([None, 5, 12])
+)
+def test_fuzz_only_file_errors_leave(seed, edits, working):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         try:
-            picture = decode_picture(faults.mutated(seed, edits))
+            picture = decode_picture(faults.mutated(seed, edits), working=working)
         except FileError:
             pass
         else:

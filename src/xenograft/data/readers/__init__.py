@@ -50,22 +50,29 @@ _SIGNATURES = (
 _MARKUP = ((b"<svg", "SVG"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
 
 
-def read_picture(path: Path, *, root: Path | None = None, min_side: int = 16) -> Picture:
+def read_picture(path: Path, *, root: Path | None = None, min_side: int = 16, working: int | None = None) -> Picture:
     """Read and completely decode one image file.
 
     Args:
         path: the file.
         root: data folder that `path` must not leave, also not through links.
-        min_side: smallest accepted width and height in pixels.
+        min_side: smallest accepted width and height as stored, in pixels.
+        working: smallest side in pixels that the caller needs: a JPEG is then decoded at the smallest scale (1, 1/2,
+            1/4 or 1/8) that leaves both sides at least this long, other formats completely. None: full resolution.
 
     Raises:
         FileError: the file cannot be used; the message names cause and remedy, not the path.
     """
-    return decode_picture(read_bytes(path, root), suffix=path.suffix, min_side=min_side)
+    return decode_picture(read_bytes(path, root), suffix=path.suffix, min_side=min_side, working=working)
 
 
-def decode_picture(data: bytes, *, suffix: str = "", min_side: int = 16) -> Picture:
+def decode_picture(data: bytes, *, suffix: str = "", min_side: int = 16, working: int | None = None) -> Picture:
     """Decode the bytes of one image file with the family of readers that its content asks for.
+
+    Args:
+        data: the file's bytes.
+        suffix: the file name's ending; a note is made when it promises another format.
+        min_side, working: as `read_picture`.
 
     Raises:
         FileError: as `read_picture`.
@@ -73,7 +80,7 @@ def decode_picture(data: bytes, *, suffix: str = "", min_side: int = 16) -> Pict
     if not data:
         raise FileError("is empty (zero bytes); copy or export it again", code="S-FILE-01")
     if photo.sniff(data):
-        return photo.decode(data, suffix=suffix, min_side=min_side)
+        return photo.decode(data, suffix=suffix, min_side=min_side, working=working)
     if kind := _looks_like(data):
         raise FileError(f"looks like {kind}, which is not read; export it as PNG, TIFF or JPEG", code="S-FILE-14")
     what = "text" if _is_text(data[:1024]) else "no known image format"

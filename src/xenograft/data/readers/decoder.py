@@ -14,14 +14,22 @@ from xenograft.data.readers.picture import Array, Stored, check_size, cut, unkno
 _MODES = {"P": "palette", "PA": "palette", "LA": "gray_alpha", "La": "gray_alpha", "RGBA": "rgba", "CMYK": "cmyk"}
 
 
-def pillow(image: Image.Image, min_side: int) -> Stored:
-    """Decode with Pillow after a look at the declared size; palette, alpha and CMYK become gray or RGB."""
+def pillow(image: Image.Image, min_side: int, *, working: int | None = None, collapse: bool = False) -> Stored:
+    """Decode with Pillow after a look at the declared size; palette, alpha and CMYK become gray or RGB.
+
+    Args:
+        image: opened, not loaded.
+        min_side: smallest accepted width and height as stored, in pixels.
+        working: a JPEG is decoded at the smallest DCT scale that leaves both sides at least this long, in pixels.
+        collapse: identical channels of an RGB image become one at once, which is faster than looking for them later.
+    """
     check_size(*image.size, min_side)
+    _reduce(image, working)
     image.load()
     mode = image.mode
     stored = Stored(np.empty(0), _MODES.get(mode, "gray" if mode in {"1", "L", "I;16", "I;16B"} else "rgb"))
     if mode in {"L", "RGB"}:
-        stored.pixels = np.asarray(image)
+        stored.pixels = _collapsed(image) if collapse else np.asarray(image)
     elif mode in {"I;16", "I;16B"}:
         stored.pixels = np.asarray(image).astype(np.uint16)
     elif mode == "1":
@@ -45,6 +53,30 @@ def pillow(image: Image.Image, min_side: int) -> Stored:
     else:
         raise unknown((image.format or "image").lower(), f"colour model {mode}")
     return stored
+
+
+def _reduce(image: Image.Image, working: int | None) -> None:
+    """Set the DCT scale: 1, 1/2, 1/4 or 1/8; formats without one ignore it."""
+    if working is None:
+        return
+    width, height = image.size
+    # a reduced side is rounded up: its last pixel is the average of what is left
+    scale = next((scale for scale in (8, 4, 2) if -(-min(width, height) // scale) >= working), 1)
+    if scale > 1:
+        image.draft(None, (max(1, width // scale), max(1, height // scale)))
+
+
+def _collapsed(image: Image.Image) -> Array:
+    """(H, W) of a gray image, or of an RGB image whose channels are identical; (H, W, 3) of any other.
+
+    A gray JPEG stored in colour has chroma of exactly zero: copying and comparing its planes costs less than a third of
+    interleaving the pixels and taking them apart again.
+    """
+    if image.mode == "RGB":
+        red = image.tobytes("raw", "R")
+        if red == image.tobytes("raw", "G") and red == image.tobytes("raw", "B"):
+            return np.frombuffer(red, np.uint8).reshape(image.height, image.width)
+    return np.asarray(image)
 
 
 def on_black(pixels: Array) -> Array:

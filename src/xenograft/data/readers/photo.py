@@ -63,7 +63,7 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def decode(data: bytes, *, suffix: str = "", min_side: int = 16) -> Picture:
+def decode(data: bytes, *, suffix: str = "", min_side: int = 16, working: int | None = None) -> Picture:
     """Decode one image file completely.
 
     Three equal channels become one, (H, W). Lossy formats (JPEG, lossy WebP) colour gray pixels slightly: there the
@@ -71,10 +71,15 @@ def decode(data: bytes, *, suffix: str = "", min_side: int = 16) -> Picture:
     pixels are composited on black. Signed integers are shifted by half their range; float, 32- and 64-bit TIFF are
     scaled linearly, the image's minimum to 0 and its maximum to 65535 (W-FILE-13).
 
+    With `working`, a JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4 or 1/8) at which both sides still have that
+    many pixels; damage is found at every scale, for all of the file is read. Whether it is gray or constant is then
+    decided on the reduced pixels.
+
     Args:
         data: the file's bytes.
         suffix: the file name's ending; a note is made when it promises another format.
-        min_side: smallest accepted width and height in pixels.
+        min_side: smallest accepted width and height as stored, in pixels.
+        working: smallest side in pixels that the caller needs; None for full resolution. Only JPEG is ever reduced.
 
     Raises:
         FileError: the bytes are no such image, or damaged, or too small or too large; nothing else is raised.
@@ -83,7 +88,7 @@ def decode(data: bytes, *, suffix: str = "", min_side: int = 16) -> Picture:
     if kind is None:
         raise FileError("the content is no JPEG, PNG, TIFF, BMP, GIF or WebP image; export it again", code="S-FILE-04")
     try:
-        picture = finish(_DECODERS[kind](data, min_side), kind)
+        picture = finish(_jpeg(data, min_side, working) if kind == "jpeg" else _DECODERS[kind](data, min_side), kind)
     except FileError:
         raise
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -94,11 +99,13 @@ def decode(data: bytes, *, suffix: str = "", min_side: int = 16) -> Picture:
     return picture if promised == kind else replace(picture, notes=("W-FILE-03", *picture.notes))
 
 
-def _jpeg(data: bytes, min_side: int) -> Stored:
+def _jpeg(data: bytes, min_side: int, working: int | None) -> Stored:
     lean, exif = _jpeg_parts(data)
-    stored = pillow(JpegImagePlugin.JpegImageFile(BytesIO(lean)), min_side)
-    stored.orientation = orientation(exif)
-    stored.lossy = True
+    image = JpegImagePlugin.JpegImageFile(BytesIO(lean))
+    image.decodermaxblock = len(lean)  # all of it is in memory: feeding 64 KB at a time only makes the decoder stop
+    size = image.size
+    stored = pillow(image, min_side, working=working, collapse=True)
+    stored.orientation, stored.lossy, stored.size = orientation(exif), True, size
     return stored
 
 
@@ -121,7 +128,7 @@ def _jpeg_parts(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _bmp(data: bytes, min_side: int) -> Stored:
-    return pillow(BmpImagePlugin.BmpImageFile(BytesIO(data)), min_side)
+    return pillow(BmpImagePlugin.BmpImageFile(BytesIO(data)), min_side, collapse=True)
 
 
 def _gif(data: bytes, min_side: int) -> Stored:
@@ -170,7 +177,7 @@ def _webp(data: bytes, min_side: int) -> Stored:
     if (frames := names.count(b"ANMF")) > 1:
         raise several_frames("animated WebP", frames)
     image = WebPImagePlugin.WebPImageFile(BytesIO(data))
-    stored = pillow(image, min_side)
+    stored = pillow(image, min_side, collapse=True)
     stored.orientation = orientation(image.info.get("exif"))
     stored.lossy = b"VP8L" not in names
     return stored
@@ -190,7 +197,6 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Stored]] = {
-    "jpeg": _jpeg,
     "png": png.decode,
     "tiff": tiff.decode,
     "bmp": _bmp,

@@ -22,7 +22,10 @@ class Picture:
     """One decoded image.
 
     Args:
-        pixels: (H, W) or (H, W, 3), uint8 or uint16, contiguous and writable, upright.
+        pixels: (H, W) or (H, W, 3), uint8 or uint16, contiguous and writable, upright. Smaller than `width` x `height`
+            when a JPEG was read at a reduced scale, each side divided by 2, 4 or 8 and rounded up.
+        width: pixels of the upright image as stored in the file, whatever scale was decoded.
+        height: likewise.
         bits: 8 or 16, the depth of `pixels`; below 8 bits as stored is spread over 0..255, 9-15 bits keep their values.
         format: ``jpeg``, ``png``, ``tiff``, ``bmp``, ``gif`` or ``webp``.
         mode: how it was stored: ``gray``, ``rgb``, ``palette``, ``rgba``, ``gray_alpha`` or ``cmyk``.
@@ -30,6 +33,8 @@ class Picture:
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    width: int
+    height: int
     bits: int
     format: str
     mode: str
@@ -38,28 +43,34 @@ class Picture:
 
 @dataclass(slots=True)
 class Stored:
-    """What a decoder hands on: pixels with alpha composited, before collapse and rotation."""
+    """What a decoder hands on: pixels with alpha composited, before collapse and rotation.
+
+    `size` is (width, height) as stored in the file, where the pixels may be a reduction.
+    """
 
     pixels: Array
     mode: str
     notes: list[str] = field(default_factory=list)
     orientation: int = 1
     lossy: bool = False
+    size: tuple[int, int] | None = None
 
 
 def finish(stored: Stored, kind: str) -> Picture:
     """Collapse equal channels, turn upright, and note what was done."""
     pixels, notes = stored.pixels, stored.notes
+    width, height = stored.size or (pixels.shape[1], pixels.shape[0])
     if pixels.ndim == 3:
         pixels = _collapse(pixels, lossy=stored.lossy)
     if 2 <= stored.orientation <= 8:
         pixels = _upright(pixels, stored.orientation)
+        width, height = (height, width) if stored.orientation >= 5 else (width, height)
         notes.append("W-FILE-08")
     pixels = np.require(pixels, requirements=["C", "W"])
     first = pixels[0, 0]
     if (pixels[::8, ::8] == first).all() and (pixels == first).all():
         notes.append("W-FILE-20")
-    return Picture(pixels, 8 * pixels.dtype.itemsize, kind, stored.mode, tuple(sorted(set(notes))))
+    return Picture(pixels, width, height, 8 * pixels.dtype.itemsize, kind, stored.mode, notes=tuple(sorted(set(notes))))
 
 
 def damaged(kind: str, error: Exception) -> FileError:
