@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     states = {name: run(name, args, given.repeats) for name in names}
     summary = args.out / "summary.md"
     args.out.mkdir(parents=True, exist_ok=True)
-    summary.write_text(joined(states, args.out), encoding="utf-8")
+    summary.write_text(joined(states, args.out, quick=args.quick), encoding="utf-8")
     print(summary.read_text(encoding="utf-8"))
     return max(states.values())
 
@@ -53,14 +53,24 @@ def command(name: str, args: argparse.Namespace, repeats: int | None) -> list[st
     return [sys.executable, str(_HERE / f"{name}.py"), *flags, *(["--quick"] if args.quick else [])]
 
 
-def joined(states: dict[str, int], out: Path) -> str:
+def joined(states: dict[str, int], out: Path, *, quick: bool) -> str:
     """All tables, and what broke."""
-    words = {0: "met", harness.MISSED: "**a bound is missed**"}
-    lines = ["# Benchmarks", ""]
-    lines += [f"- {name}: {words.get(state, f'**broke with status {state}**')}" for name, state in states.items()]
-    files = [out / f"{name}.md" for name in states]
-    texts = [path.read_text(encoding="utf-8") if path.is_file() else _nothing(path.stem) for path in files]
-    return "\n".join([*lines, "", *texts])
+    files = {name: out / f"{name}.md" for name in states}
+    texts = {
+        name: path.read_text(encoding="utf-8") if path.is_file() else _nothing(name) for name, path in files.items()
+    }
+    lines = [f"- {name}: {_word(state, files[name].is_file(), quick)}" for name, state in states.items()]
+    return "\n".join(["# Benchmarks", "", *lines, "", *texts.values()])
+
+
+def _word(state: int, measured: bool, quick: bool) -> str:
+    if state not in {0, harness.MISSED}:
+        return f"**broke with status {state}**"
+    if not measured:
+        return "nothing was measured"
+    if quick:
+        return "ran (quick, not judged)"
+    return "**a bound is missed**" if state else "no bound is missed"
 
 
 def _nothing(name: str) -> str:

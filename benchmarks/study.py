@@ -106,8 +106,8 @@ def import_time(args: argparse.Namespace, place: _Place) -> harness.Measured:
 
 
 def stamps(folder: Path) -> Stamps:
-    """Size and time of every file that is no lock."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+    """Size and time of every file that is no lock, and no key, which is written again whenever a store is opened."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith((".lock", "key.json")))
     return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 

@@ -14,7 +14,19 @@ def test_every_public_name_resolves_and_is_described(name: str) -> None:
 def test_verbs_stay_functions_after_their_packages_were_imported() -> None:
     import xenograft.reporting.page
 
-    for verb in ("compare", "demo", "doctor", "export", "fit", "predict", "report", "weights"):
+    for verb in (
+        "cache_clear",
+        "cache_info",
+        "cache_verify",
+        "compare",
+        "demo",
+        "doctor",
+        "export",
+        "fit",
+        "predict",
+        "report",
+        "weights",
+    ):
         assert callable(getattr(xenograft, verb)), verb
 
 

@@ -54,7 +54,7 @@ def test_p10_a_changed_fact_is_another_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [0, 4, 9, 40, -1])
 def test_p9_a_flipped_byte_sets_the_shard_aside_and_spares_the_others(tmp_path: Path, at: int) -> None:
     filled(tmp_path)
-    first, second = sorted(tmp_path.rglob("*.safetensors"), key=lambda p: p.stat().st_size)
+    first = min(tmp_path.rglob("*.safetensors"), key=lambda p: p.stat().st_size)
     data = bytearray(first.read_bytes())
     data[at] ^= 1
     first.write_bytes(data)
@@ -96,6 +96,37 @@ def test_p8_a_read_only_cache_is_still_read(tmp_path: Path, monkeypatch: pytest.
     store.add(HASHES[2:], ROWS[2:])
     np.testing.assert_array_equal(store.rows(HASHES), ROWS)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+def test_p9_the_same_rows_computed_again_are_found_at_once(tmp_path: Path) -> None:
+    RowStore(tmp_path, {}).add(HASHES, ROWS)
+    (shard,) = tmp_path.rglob("*.safetensors")
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    store = RowStore(tmp_path, {})
+    assert len(store.missing(HASHES)) == 5
+    store.add(HASHES, ROWS)  # a shard of the same name as the damaged one
+    np.testing.assert_array_equal(store.rows(HASHES), ROWS)
+
+
+def test_a_key_emptied_by_another_process_is_filled_again(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    for file in list(tmp_path.rglob("*.*")):
+        file.unlink()
+    assert len(store.missing(HASHES)) == 0  # verified before; only reading finds it gone
+    again = RowStore(tmp_path, {})
+    assert len(again.missing(HASHES)) == 5
+    assert again.notices == []
+
+
+def test_a_content_that_is_here_is_not_written_twice(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    writer = ShardWriter(store)
+    writer.put(HASHES, ROWS)
+    writer.put(HASHES[:1], ROWS[:1])
+    writer.flush()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
 def test_p5_a_full_disk_says_so_and_keeps_earlier_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import platformdirs
 
 from xenograft import bundle as bundles
+from xenograft import caching
 from xenograft.backbones import catalog
 from xenograft.backbones import weights as weight_files
 from xenograft.bundle import Bundle, Prediction
@@ -187,6 +188,26 @@ def weights(
         )
     look = weight_files.verify if verify else weight_files.status
     return look(specs, weights_dir=None if weights_dir is None else Path(weights_dir), cache=cache_folder(cache_dir))
+
+
+def cache_info(cache_dir: Path | None = None) -> list[caching.Entry]:
+    """What the cache holds, most recently used first."""
+    return caching.inventory(cache_folder(cache_dir))
+
+
+def cache_verify(cache_dir: Path | None = None) -> list[caching.Checked]:
+    """Hash every shard of features and pixels; damaged ones are set aside and computed again when they are needed."""
+    return caching.verify(cache_folder(cache_dir))
+
+
+def cache_clear(cache_dir: Path | None = None, *, kinds: Sequence[str] | None = None) -> caching.Cleared:
+    """Empty the cache.
+
+    Args:
+        kinds: of ``features``, ``pixels``, ``facts`` and ``weights``; by default all but weights, because the next run
+            makes the others again by itself.
+    """
+    return caching.clear(cache_folder(cache_dir), caching.REMADE if kinds is None else kinds)
 
 
 def _config(data: str | Path | None, config: str | Path | None, settings: dict[str, Any]) -> StudyConfig:

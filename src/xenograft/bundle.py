@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.data.preprocess import Preprocess
 from xenograft.data.prepared import file_prepared
+from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, FileError, WeightsError, printable
 from xenograft.features.engine_openvino import BATCH, OpenVinoEngine
 from xenograft.storage import read_json, sha256_file, write_csv, write_json

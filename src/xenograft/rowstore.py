@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -52,25 +53,21 @@ class RowStore:
         self._shards: list[Path] = []
         self._verified: set[int] = set()
         self._mapped: OrderedDict[int, Any] = OrderedDict()
+        self._facts = dict(facts)
+        self._damaged: set[Path] = set()
         self.folder = folder / self.key[:40] if folder is not None else None
-        if self.folder is None:
-            return
-        try:
-            if (self.folder / KEY_FILE).is_file():
-                os.utime(self.folder / KEY_FILE)  # the time of last use, by which a full cache chooses what to drop
-            else:
-                write_json(self.folder / KEY_FILE, dict(facts))
-        except (ProcessError, OSError) as error:
-            self._read_only(error)
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in shards that were written meanwhile, also by another process."""
-        if self.folder is not None:
-            known = set(self._shards)
-            for shard in sorted(self.folder.glob(SHARDS)):
-                if shard not in known:
-                    self._take_in(shard)
+        """Take in shards that were written meanwhile, also by another process, and say that the key is in use."""
+        if self.folder is None:
+            return
+        if self.writable:
+            self._claim(self.folder)
+        known = {*self._shards, *self._damaged}
+        for shard in sorted(self.folder.glob(SHARDS)):
+            if shard not in known:
+                self._take_in(shard)
 
     def missing(self, hashes: Sequence[str]) -> list[int]:
         """Positions whose rows are not here; each content once, at its first position.
@@ -140,7 +137,7 @@ class RowStore:
         except Timeout:
             say(f"{_holder(self.folder)} is computing the same; waiting for it")
             lock.acquire()
-        except NotImplementedError:  # a file system without locks: shards are whole and named by content all the same
+        except (NotImplementedError, OSError):  # no locks here: shards are whole and named by content all the same
             yield
             return
         try:
@@ -151,10 +148,19 @@ class RowStore:
         finally:
             lock.release()
 
-    def _read_only(self, error: Exception) -> None:
-        reason = error.args[0] if isinstance(error, ProcessError) else printable(error)
-        self.notices.append(Notice("W-PROC-08", f"the cache is only read, new rows stay in memory: {reason}"))
-        self.writable = False
+    def _claim(self, folder: Path) -> None:
+        """Leave the key's facts and the time of last use, by which a full cache chooses what to drop."""
+        try:
+            if (folder / KEY_FILE).is_file():
+                os.utime(folder / KEY_FILE)
+            else:
+                write_json(folder / KEY_FILE, self._facts)
+            if not os.access(folder, os.W_OK):  # its files may be touched all the same by their owner
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        except (ProcessError, OSError) as error:
+            reason = error.args[0] if isinstance(error, ProcessError) else printable(error)
+            self.notices.append(Notice("W-PROC-08", f"the cache is only read, new rows stay in memory: {reason}"))
+            self.writable = False
 
     def _take_in(self, shard: Path) -> None:
         try:
@@ -178,11 +184,16 @@ class RowStore:
             self._verified.add(number)
             return
         self._index = {content: place for content, place in self._index.items() if place // _ROW != number}
+        self._shards[number] = shard.with_suffix(DAMAGED)  # the same rows computed again may take the old name
         self._set_aside(shard)
 
     def _set_aside(self, shard: Path) -> None:
-        with suppress(OSError):
+        if not shard.exists():  # somebody emptied the cache: nothing is wrong, it is computed again
+            return
+        try:
             shard.replace(shard.with_suffix(DAMAGED))
+        except OSError:
+            self._damaged.add(shard)  # it has to stay where it is; not to be taken in again
         message = f"shard {printable(shard.name)} of the cache is damaged; set aside and computed again"
         self.notices.append(Notice("W-PROC-09", message))
 
@@ -190,7 +201,8 @@ class RowStore:
         place = self._index.get(content)
         if place is None:
             return self._memory[content]
-        return self._slice(place // _ROW, place % _ROW, place % _ROW + 1)[0]
+        row: Rows = self._slice(place // _ROW, place % _ROW, place % _ROW + 1)[0]
+        return row
 
     def _runs(self, contents: Sequence[bytes]) -> Iterator[tuple[int, int, int, int]]:
         """(start, stop, shard, row): neighbours in the list that are neighbours in a shard; shard -1 is memory."""
@@ -204,7 +216,7 @@ class RowStore:
     def _slice(self, number: int, start: int, stop: int) -> Rows:
         if number not in self._mapped:
             try:
-                self._mapped[number] = safe_open(self._shards[number], framework="numpy").get_slice("rows")
+                self._mapped[number] = safe_open(self._shards[number], framework="numpy").get_slice("rows")  # type: ignore[no-untyped-call]
             except (OSError, SafetensorError) as error:
                 raise ProcessError(
                     f"{printable(self._shards[number])} went away while it was in use; run the same command again",
@@ -237,9 +249,11 @@ class ShardWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered."""
-        if self._hashes:
-            self._store.add(self._hashes, np.concatenate(self._rows))
+        """Write what has gathered, each content once."""
+        first = {content: k for k, content in enumerate(self._hashes) if not self._store.has(content)}
+        if first:
+            rows = np.concatenate(self._rows)
+            self._store.add(list(first), rows if len(first) == len(rows) else rows[list(first.values())])
         self._hashes, self._rows, self._last = [], [], time.monotonic()
 
 

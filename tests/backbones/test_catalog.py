@@ -93,3 +93,24 @@ def test_rows_know_their_depthwise_convolutions(name):
 
     convolutions = [m for m in build(CATALOG[name], tensors=None, seed=0).modules() if isinstance(m, torch.nn.Conv2d)]
     assert CATALOG[name].depthwise == any(m.groups == m.in_channels > 1 for m in convolutions)
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_multiply_adds_are_those_of_the_network(name):
+    import torch
+
+    from xenograft.backbones.build import _random
+
+    spec, counted = CATALOG[name], 0
+
+    def count(module, _inputs, output):
+        nonlocal counted
+        counted += module.weight[0].numel() * output.numel()
+
+    with torch.device("meta"), torch.no_grad():
+        network = _random(spec, pretrained=True).eval()
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                module.register_forward_hook(count)
+        network(torch.empty(1, 3, spec.size, spec.size))
+    assert counted / 1e9 == pytest.approx(spec.gmacs, rel=0.05)

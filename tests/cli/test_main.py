@@ -37,7 +37,7 @@ def test_help_is_quick() -> None:
     assert median("-m", "xenograft", "--help") < max(0.15, 4 * median("-c", "pass"))
 
 
-@pytest.mark.parametrize("verb", ["demo", "compare", "fit", "predict", "report", "weights", "doctor"])
+@pytest.mark.parametrize("verb", ["demo", "compare", "fit", "predict", "report", "weights", "cache", "doctor"])
 def test_every_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])

@@ -65,8 +65,58 @@ def test_weights_verify_fails_on_a_foreign_file(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err.startswith("E-MODEL-04 resnet18")
 
 
-def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) == 0
+def test_doctor_without_rates(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--no-rates"]) == 0
     shown = capsys.readouterr().out
     for word in ("machine", "embedding", "training", "cache", "efficientnet_lite0", "advice:"):
         assert word in shown
+    assert "forecast" not in shown
+
+
+def test_doctor_measures_and_predicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = ["--cache-dir", str(tmp_path)]
+    assert main(["doctor", "--backbones", "squeezenet1_1", "--seconds", "0.2", *cache]) == 0
+    shown = capsys.readouterr().out
+    assert "5,840 images" in shown
+    assert "forecast: about" in shown
+    assert "embedding: rates measured on this machine" in shown
+    assert "xenograft doctor --training measures" in shown
+    assert (tmp_path / "rates.json").is_file()
+
+
+def test_doctor_measures_training_and_counts_files(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xenograft.study import measure_rates
+
+    monkeypatch.setattr(measure_rates, "measure_embedding", lambda *_, **__: 60.0)
+    monkeypatch.setattr(measure_rates, "measure_training", lambda *_, **__: 4.0)
+    cache = ["--cache-dir", str(tmp_path), "--backbones", "resnet18,mobilenet_v2"]
+    assert main(["doctor", str(phantom_folder), "--training", *cache]) == 0
+    shown = capsys.readouterr().out
+    assert "120 images" in shown
+    assert "mobilenet_v2: training measured" in shown
+    assert "by backbone: " in shown
+    assert "rates measured on this machine" in shown
+    assert main(["doctor", str(phantom_folder), "--no-rates", *cache]) == 0
+    assert "rates measured on this machine" in capsys.readouterr().out
+    other = ["--engine", "torch", "--precision", "f32"]  # nothing was measured with it
+    assert main(["doctor", str(phantom_folder), "--no-rates", *other, *cache]) == 0
+    assert "no rate was measured on this machine yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_doctor_refuses_a_folder_without_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool) -> None:
+    folder = tmp_path / "images"
+    if made:
+        folder.mkdir()
+    assert main(["doctor", str(folder), "--no-rates"]) == 2
+    assert capsys.readouterr().err.startswith("E-DATA-06 ")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "ten"])
+def test_doctor_refuses_seconds_that_are_none(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--seconds", seconds])
+    assert stop.value.code == 2
+    assert "--seconds" in capsys.readouterr().err

@@ -84,13 +84,11 @@ def test_unknown_choices_are_refused(name: str, precision: str) -> None:
 
 
 def test_processor_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    for flags, embeds, trains in (({"amx_bf16"}, True, True), ({"avx512_bf16"}, True, False), ({"sse"}, False, False)):
+    for flags, embeds in (({"amx_bf16"}, True), ({"avx512_bf16"}, True), ({"sse"}, False)):
         monkeypatch.setattr(engine, "processor_flags", lambda found=flags: frozenset(found))
         engine.has_bf16.cache_clear()
-        engine.trains_in_bf16.cache_clear()
-        assert (engine.has_bf16("cpu"), engine.trains_in_bf16("cpu")) == (embeds, trains)
+        assert engine.has_bf16("cpu") == embeds
     engine.has_bf16.cache_clear()
-    engine.trains_in_bf16.cache_clear()
     assert engine.has_bf16("mps") is False
 
 

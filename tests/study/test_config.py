@@ -29,6 +29,12 @@ def test_overrides_reach_the_recipe() -> None:
     assert (recipe.epochs, recipe.views, recipe.batch_size) == (5, 4, 64)
 
 
+def test_the_cache_limit_is_in_bytes() -> None:
+    assert make_config({"data": "x"}).cache_bytes == 20 * 2**30
+    assert make_config({"data": "x", "cache_limit": "500M"}).cache_bytes == 500 * 2**20
+    assert make_config({"data": "x", "cache_limit": 0}).cache_bytes == 0
+
+
 def test_json_round_trip() -> None:
     config = make_config({"data": "x", "weights_dir": "w", "seeds": 2, "val": 0.2})
     assert make_config({k: v for k, v in config.as_json().items() if v is not None}) == config
@@ -44,6 +50,7 @@ def test_json_round_trip() -> None:
         ({"data": "x", "lr_scales": "fast"}, "lr_scales is 'fast'"),
         ({"data": "x", "lr_scales": "0"}, "above 0"),
         ({"data": "x", "normalise": "imagenet"}, "normalise is 'imagenet'"),
+        ({"data": "x", "cache_limit": "20"}, "E-USAGE-16 cache limit '20' is no size"),
         ({"data": "x", "augment": "heavy"}, "unknown augmentation"),
         ({"data": "x", "recipes": "probes"}, "did you mean 'probe'"),
     ],

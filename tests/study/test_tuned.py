@@ -1,4 +1,4 @@
-"""A tuned arm on stand-ins for its manifest and workshop: what it plans, what it reports, what it does without memory."""
+"""A tuned arm on stand-ins for manifest and workshop: what it plans, what it reports, what it does without memory."""
 
 from __future__ import annotations
 

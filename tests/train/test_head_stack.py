@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xenograft.errors import ProcessError
 from xenograft.study.arm import measure
-from xenograft.train.head_data import Head, HeadData, standard_of
+from xenograft.train.head_data import Head, HeadData
 from xenograft.train.head_stack import Job, fit_stack
 from xenograft.train.heads import fit_linear
 from xenograft.train.loop import Machine, TrainingData, fit
@@ -185,12 +185,3 @@ def test_the_time_is_divided_and_threads_are_given_back() -> None:
     assert first.seconds == second.seconds > 0
     assert sum(row["seconds"] for row in first.history) <= first.seconds + 7 * 5e-5
     assert torch.get_num_threads() == threads
-
-
-def test_statistics_of_many_pieces_equal_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = data(views=3)
-    monkeypatch.setattr("xenograft.train.head_data._CHUNK", 64)
-    flat = np.asarray(given.train, dtype=np.float64).reshape(-1, 13)
-    standard = standard_of(given.train)
-    np.testing.assert_allclose(standard.mean, flat.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(standard.scale, flat.std(0), rtol=1e-6)

@@ -85,6 +85,26 @@ def test_patients_are_never_cut_by_the_folds(monkeypatch: pytest.MonkeyPatch) ->
     assert seen == [True] * 5
 
 
+class Lazy:
+    """Views without the rest of an array."""
+
+    def __init__(self, views: np.ndarray) -> None:
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.views[index]
+
+
+def test_logistic_takes_views_that_are_read_lazily_and_leaves_them_alone() -> None:
+    given = data(views=3)
+    lazy = fit_logistic(replace(given, train=Lazy(np.asarray(given.train))), seed=0)
+    np.testing.assert_array_equal(lazy.weight, fit_logistic(given, seed=0).weight)
+    np.testing.assert_array_equal(given.train, data(views=3).train)
+
+
 def test_a_feature_that_never_moves_is_harmless() -> None:
     given = data()
     train, val = given.train.copy(), given.val.copy()

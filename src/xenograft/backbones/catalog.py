@@ -64,6 +64,7 @@ class BackboneSpec:
         url: address of the weights, where they can be downloaded.
         licence: of the weights.
         depthwise: whether it has depthwise convolutions, which gain nothing from bf16 without matrix tiles.
+        gmacs: multiply-adds in 1e9 for one image of `size`, without the classifier; 0 where it is not known.
     """
 
     name: str
@@ -80,6 +81,7 @@ class BackboneSpec:
     url: str | None = None
     licence: str = "BSD-3-Clause"
     depthwise: bool = False
+    gmacs: float = 0.0
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -102,6 +104,7 @@ def _torchvision(
     title: str,
     width: int,
     params_m: float,
+    gmacs: float,
     *,
     file: str,
     stages: str,
@@ -121,6 +124,7 @@ def _torchvision(
         stages=("stem", *stages.split()),
         accepted=(WeightFile(file), ours, WeightFile(f"{name}.imagenet1k.pth")),
         params_m=params_m,
+        gmacs=gmacs,
         size=size,
         mean=mean,
         std=std,
@@ -131,13 +135,14 @@ def _torchvision(
 
 _RESNET = "layer1 layer2 layer3 layer4"
 _ROWS = (
-    _torchvision("resnet18", "ResNet18", 512, 11.7, file="resnet18-f37072fd.pth", stages=_RESNET),
-    _torchvision("resnet50", "ResNet50", 2048, 25.6, file="resnet50-0676ba61.pth", stages=_RESNET),
+    _torchvision("resnet18", "ResNet18", 512, 11.7, 1.81, file="resnet18-f37072fd.pth", stages=_RESNET),
+    _torchvision("resnet50", "ResNet50", 2048, 25.6, 4.09, file="resnet50-0676ba61.pth", stages=_RESNET),
     _torchvision(
         "densenet161",
         "DenseNet161",
         2208,
         28.7,
+        7.73,
         file="densenet161-8d451a50.pth",
         stages="features.denseblock1 features.denseblock2 features.denseblock3 features.denseblock4",
     ),
@@ -146,6 +151,7 @@ _ROWS = (
         "ShuffleNet v2",
         1024,
         2.3,
+        0.14,
         file="shufflenetv2_x1-5666bf0f80.pth",
         stages="stage2 stage3 stage4 conv5",
         depthwise=True,
@@ -155,20 +161,24 @@ _ROWS = (
         "MobileNet v2",
         1280,
         3.5,
+        0.30,
         file="mobilenet_v2-b0353104.pth",
         stages="features.2 features.4 features.7 features.14 features.18",
         depthwise=True,
         shared="010c5e64ed39cf5e03739b04b1a3b1a5bc51ad251a66dcbbddadcb116b5a1866",
     ),
     _torchvision(
-        "resnext50_32x4d", "ResNeXt50 (32x4d)", 2048, 25.0, file="resnext50_32x4d-7cdf4587.pth", stages=_RESNET
+        "resnext50_32x4d", "ResNeXt50 (32x4d)", 2048, 25.0, 4.23, file="resnext50_32x4d-7cdf4587.pth", stages=_RESNET
     ),
-    _torchvision("wide_resnet50_2", "Wide ResNet50-2", 2048, 68.9, file="wide_resnet50_2-95faca4d.pth", stages=_RESNET),
+    _torchvision(
+        "wide_resnet50_2", "Wide ResNet50-2", 2048, 68.9, 11.40, file="wide_resnet50_2-95faca4d.pth", stages=_RESNET
+    ),
     _torchvision(
         "inception_v3",
         "Inception v3",
         2048,
         27.2,
+        5.71,
         file="inception_v3_google-0cc3c7bd.pth",
         stages="Mixed_5b Mixed_6a Mixed_7a",
         size=299,
@@ -182,6 +192,7 @@ _ROWS = (
         "SqueezeNet 1.1",
         512,
         1.2,
+        0.26,
         file="squeezenet1_1-b8a52dc0.pth",
         stages="features.3 features.6 features.9",
         shared="102fa02ec826921aae2c3408f9f154381a466f8210fead01b8aa941ee607e4e8",
@@ -201,6 +212,7 @@ _ROWS = (
             WeightFile("tf_efficientnet_lite0-0aa007d2.pth"),
         ),
         params_m=4.7,
+        gmacs=0.38,
         mean=HALF,
         std=HALF,
         interpolation="bicubic",

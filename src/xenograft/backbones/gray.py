@@ -1,4 +1,4 @@
-"""PixelGraph for gray images -> the same function with a first convolution of one channel instead of three equal ones."""
+"""PixelGraph for gray images -> the same function; its first convolution has one channel, not three equal ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from torch.nn import functional
 
 from xenograft.backbones.graph import PixelGraph
 
+_CENTRE = 116.0  # about ImageNet's mean gray, and whole, so that centred pixels are exact in bf16
+
 
 class GrayGraph(nn.Module):
-    """A network that takes gray pixels directly: (N, 1, S, S) uint8. For a fixed S, and for evaluation only."""
+    """A network that takes gray pixels directly: (N, 1, S, S) uint8. For a fixed S, and for evaluation only.
+
+    Pixels are centred first: at bf16, products of rounded weights with an uncentred image would drown its contrast.
+    """
 
     def __init__(self, network: nn.Module, input_shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -21,12 +26,12 @@ class GrayGraph(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 1, S, S) uint8 -> the network's output."""
-        output: Tensor = self.network(pixels.to(torch.float32))
+        output: Tensor = self.network(pixels.to(torch.float32) - _CENTRE)
         return output
 
 
 class _SummedConv(nn.Module):
-    """conv(replicate(x) * scale + shift): linear in x, so its channels are summed and the rest is a constant map.
+    """conv(replicate(x) * scale + shift) from x - centre: linear in x, so channels are summed, plus a constant map.
 
     The constant is a map, not a number, because zero padding comes after normalisation: borders see less of `shift`.
     """
@@ -36,7 +41,7 @@ class _SummedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, scale: Tensor, shift: Tensor, size: int) -> None:
         super().__init__()
         self._where: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
-        image = shift.expand(1, 3, size, size)
+        image = (shift + scale * _CENTRE).expand(1, 3, size, size)
         self.weight = nn.Parameter((conv.weight * scale).sum(dim=1, keepdim=True), requires_grad=False)
         self.register_buffer("constant", functional.conv2d(image, conv.weight, conv.bias, **self._where))
 
@@ -76,7 +81,9 @@ def _first_convolution(graph: PixelGraph) -> tuple[str, nn.Conv2d] | None:
     finally:
         for hook in hooks:
             hook.remove()
-    if len(takers) != 1 or type(takers[0][1]) is not nn.Conv2d:  # a subclass may pad in its own way
+    if len(takers) != 1:
         return None
     name, conv = takers[0]
+    if not isinstance(conv, nn.Conv2d) or type(conv) is not nn.Conv2d:  # a subclass may pad in its own way
+        return None
     return (name, conv) if conv.padding_mode == "zeros" and conv.groups == 1 and conv.in_channels == 3 else None

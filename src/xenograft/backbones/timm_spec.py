@@ -39,6 +39,7 @@ def timm_spec(name: str) -> BackboneSpec:
             for file in (f"{model_name}.safetensors", f"{model_name}/model.safetensors", f"{model_name}.pth")
         ),
         params_m=round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1),
+        depthwise=_is_depthwise(model),
         size=size,
         mean=_triple(cfg["mean"]),
         std=_triple(cfg["std"]),
@@ -106,6 +107,10 @@ def _width(model: Any, size: int) -> int:
             return int(model(torch.empty(1, 3, size, size)).shape[1])
     except (RuntimeError, NotImplementedError, AttributeError, IndexError):
         return int(getattr(model, "head_hidden_size", None) or model.num_features)
+
+
+def _is_depthwise(model: Any) -> bool:
+    return any(1 < getattr(module, "groups", 1) == getattr(module, "in_channels", 0) for module in model.modules())
 
 
 def _side(name: str, cfg: Mapping[str, Any]) -> int:

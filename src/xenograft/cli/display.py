@@ -26,7 +26,10 @@ from xenograft.errors import printable
 if TYPE_CHECKING:
     from xenograft.backbones.weights import WeightsStatus
     from xenograft.bundle import Prediction
-    from xenograft.diagnosis import Diagnosis
+    from xenograft.caching import Checked, Cleared, Entry
+    from xenograft.diagnosis import Diagnosis, Speed
+    from xenograft.study.forecast import Forecast
+    from xenograft.study.rates import Rate
     from xenograft.study.record import Study
 
 _OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)  # pipes have no width
@@ -158,6 +161,47 @@ def weights_table(rows: Sequence[WeightsStatus]) -> None:
     _OUT.print(table)
 
 
+def cache_table(rows: Sequence[Entry], folder: Path) -> None:
+    """One line per entry of the cache, the sum, the limit and the folder."""
+    from xenograft.caching import DEFAULT_LIMIT, KEYED
+
+    table = _table("kind", "what", "images", "MiB", "last used")
+    for row in rows:
+        what = row.what + (f"; {row.damaged} damaged shards set aside" if row.damaged else "")
+        used = row.last_used.astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(row.kind, what, f"{row.images}" if row.images else "", f"{row.bytes / 2**20:.1f}", used)
+    if rows:
+        _OUT.print(table, markup=False)
+    total = sum(row.bytes for row in rows)
+    counted = sum(row.bytes for row in rows if row.kind in KEYED)
+    said(f"total {_mib(total)}, of which {_mib(counted)} are features and pixels")
+    said(f"limit {_mib(DEFAULT_LIMIT)} for features and pixels, unless a study is given another by --cache-limit")
+    wrote("Cache", folder)
+
+
+def cache_checked(rows: Sequence[Checked], folder: Path) -> None:
+    """How many shards are intact, and which entries had damaged ones."""
+    for row in rows:
+        if row.damaged:
+            said(f"{row.entry.kind} {row.entry.key[:12]} ({row.entry.what}): {row.damaged} damaged shards set aside")
+    intact, damaged = (sum(getattr(row, state) for row in rows) for state in ("intact", "damaged"))
+    said(f"{intact} shards are intact, {damaged} damaged; what is damaged is computed again when it is needed")
+    said("Weights are compared with their known hashes by: xenograft weights verify")
+    wrote("Cache", folder)
+
+
+def cache_cleared(done: Cleared, folder: Path) -> None:
+    """What was freed, and what was left because it is in use."""
+    counts = {
+        kind: sum(row.kind == kind for row in done.removed) for kind in dict.fromkeys(r.kind for r in done.removed)
+    }
+    for row in done.in_use:
+        said(f"left, a running process holds it: {row.kind} {row.key[:12]} ({row.what})")
+    what = ", ".join(f"{number} of {kind}" for kind, number in counts.items()) or "nothing"
+    said(f"{_mib(done.bytes)} freed; removed {what}")
+    wrote("Cache", folder)
+
+
 def diagnosis(found: Diagnosis) -> None:
     """The machine, in lines."""
     facts = found.environment
@@ -171,6 +215,40 @@ def diagnosis(found: Diagnosis) -> None:
     weights_table(found.weights)
     for line in found.advice:
         said(f"advice: {line}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def speeds(rows: Sequence[Speed], *, images: int) -> None:
+    """What was measured, and what it means for a data set of so many images."""
+    table = _table("backbone", "px", "work", "engine", "images/s", f"{images:,} images")
+    for row in rows:
+        table.add_row(
+            row.backbone, str(row.size), "embedding", f"{row.engine.name} {row.engine.precision}",
+            *_rate_cells(row.embedding, images),
+        )  # fmt: skip
+        if row.training is not None:
+            cells = _rate_cells(row.training, images)
+            table.add_row("", "", "training epoch", f"torch {row.training_precision}", *cells)
+    _OUT.print(table)
+
+
+def foreseen(found: Forecast, *, images: int) -> None:
+    """How long a study would take, and which study is meant."""
+    from xenograft.study.forecast import describe
+
+    said(f"A study of {images:,} images none of which was read before: probe and scratch, 3 seeds, 20 epochs.")
+    for line in describe(found):
+        said(line)
+
+
+def _rate_cells(rate: Rate, images: int) -> tuple[str, str]:
+    from xenograft.study.forecast import duration
+
+    each = rate.images_per_second
+    return f"{each:,.0f}" if each >= 10 else f"{each:.1f}", duration(images / each)
 
 
 def _table(*headings: str) -> Table:

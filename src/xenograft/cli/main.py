@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from xenograft import __version__
-from xenograft.cli import compare, demo, doctor, fit, predict, report, weights
+from xenograft.cli import cache, compare, demo, doctor, fit, predict, report, weights
 from xenograft.errors import XenograftError
 
 _DESCRIPTION = """\
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xenograft {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in (demo, compare, fit, predict, report, weights, doctor):
+    for module in (demo, compare, fit, predict, report, weights, cache, doctor):
         module.add(verbs)
     return parser
 

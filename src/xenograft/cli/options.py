@@ -59,7 +59,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """Overrides of the recipes."""
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's (20)")
-    group.add_argument("--batch-size", type=int, metavar="N", help="instead of the recipe's (64)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="images per training step, instead of 64")
+    group.add_argument(
+        "--micro-batch", type=int, metavar="N",
+        help="images per pass; gradients add up to a step (default: by memory; 16 on a processor)",
+    )  # fmt: skip
     group.add_argument(
         "--views", type=int, metavar="N",
         help="frozen backbones: augmented views of each training image (0: the image itself; 20: as in the paper)",
@@ -71,16 +75,31 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 def add_machine(parser: argparse.ArgumentParser) -> None:
     """Engines, weights and caches."""
     group = parser.add_argument_group("machine")
-    group.add_argument("--engine", choices=("auto", "openvino", "torch"), help="what embeds with a frozen backbone")
-    group.add_argument("--precision", choices=("auto", "bf16", "f32"), help="of embedding and training")
+    add_engine(group)
     group.add_argument("--threads", type=int, metavar="N", help="threads that decode images (2)")
     group.add_argument("--offline", action="store_true", default=None, help="never download weights")
     add_folders(parser)
+    parser.add_argument(
+        "--cache-limit", metavar="SIZE",
+        help="features and decoded images to keep, least recently used go first (20G); 0: decoded images are not kept, "
+        "and nothing but what is in use",
+    )  # fmt: skip
+
+
+def add_engine(parser: argparse._ActionsContainer) -> None:
+    """What computes."""
+    parser.add_argument("--engine", choices=("auto", "openvino", "torch"), help="what embeds with a frozen backbone")
+    parser.add_argument("--precision", choices=("auto", "bf16", "f32"), help="of embedding and training")
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Where weights and the cache lie."""
     parser.add_argument("--weights-dir", type=Path, metavar="DIR", help="folder with weight files")
+    add_cache(parser)
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Where the cache lies."""
     parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="cache (default: $XENOGRAFT_CACHE or the user's)")
 
 

@@ -1,4 +1,4 @@
-"""Manifest -> uint8 batches (N, C, S, S) in order and in bounded memory: from the pixel cache, else decoded by threads."""
+"""Manifest -> uint8 batches (N, C, S, S) in order, in bounded memory: from the pixel cache, else decoded by threads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from xenograft.data.augment import NONE, Augment, augmented
 from xenograft.data.manifest import Manifest, Row
-from xenograft.data.preprocess import Preprocess, prepare
 from xenograft.data.prepared import pixel_facts, read_prepared, serves
+from xenograft.data.preprocess import Preprocess, prepare
 from xenograft.data.readers import Picture
 from xenograft.errors import Notice, ProcessError
 from xenograft.rowstore import RowStore, ShardWriter
@@ -33,13 +33,16 @@ class PixelSource:
 
     Args:
         cache: folder of the decoded-pixel cache, or None; a cache that cannot be written only costs the decoding.
-        threads: that decode and augment. decoded: images decoded so far.
+        threads: that decode and augment. decoded: images decoded so far. limit: bytes to write to the cache at most.
     """
 
-    def __init__(self, preprocess: Preprocess, *, cache: Path | None = None, threads: int = 2) -> None:
+    def __init__(
+        self, preprocess: Preprocess, *, cache: Path | None = None, threads: int = 2, limit: int | None = None
+    ) -> None:
         self.preprocess = preprocess
         self.threads = threads
         self.decoded = 0
+        self._left = limit
         self.notices: list[Notice] = []
         self._store = RowStore(cache, pixel_facts(preprocess))
         self._writer = ShardWriter(self._store) if self._store.writable else None
@@ -124,6 +127,13 @@ class PixelSource:
         return np.stack([decoded[c] if c in decoded else known[c] for c in hashes])
 
     def _keep(self, contents: list[str], pixels: Batch) -> None:
+        if self._left is not None:
+            self._left -= pixels.nbytes
+            if self._left < 0 and self._writer is not None:
+                self._guarded(lambda writer: writer.flush())
+                self._writer = None
+                text = "decoded pixels beyond the cache's limit are not kept and decoded again for every backbone"
+                self.notices.append(Notice("W-PROC-12", f"{text}; raise --cache-limit where the disk allows"))
         self._guarded(lambda writer: writer.put(contents, pixels))
 
     def _guarded(self, write: Callable[[ShardWriter], None]) -> None:

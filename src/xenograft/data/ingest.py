@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from xenograft.data import catalog as known
-from xenograft.data.importers import Listing, RawRow, folded, read_listing
 from xenograft.data.identity import comparable
+from xenograft.data.importers import Listing, RawRow, folded, read_listing
 from xenograft.data.inspect import Facts, OnPicture, Skip, inspect
 from xenograft.data.manifest import SCHEMA, Manifest
+from xenograft.data.patients import with_patients
 from xenograft.data.readers import NOTE_TEXT
 from xenograft.data.split import assign, linked_groups
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
@@ -115,7 +116,9 @@ def ingest(
     _check_skips(listing, rows, skipped, options)
     classes = _classes(rows, options)
     spec = _dataset(listing, rows, options)
-    rows, patient_rule, patient_notices = _patients(rows, spec, options)
+    rows, patient_rule, patient_notices = with_patients(
+        rows, spec, regex=options.patient_regex, column=options.patient_column
+    )
     if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
     manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
@@ -230,49 +233,6 @@ def _dataset(listing: Listing, rows: Sequence[RawRow], options: IngestOptions) -
     if options.catalog != "auto":
         return known.lookup(options.catalog)
     return known.recognise(listing.root, {row.label for row in rows}, [row.path for row in rows])
-
-
-def _patients(
-    rows: Sequence[RawRow], spec: known.DatasetSpec | None, options: IngestOptions
-) -> tuple[list[RawRow], str, list[Notice]]:
-    """Patient keys: from the regular expression, else the table's column, else the catalog's rule, else none."""
-    if options.patient_regex is not None:
-        rule, keys = _regex_keys(rows, options.patient_regex)
-    elif options.patient_column is not None or any(row.patient for row in rows):
-        rule, keys = "patient key from the table's patient column", [row.patient for row in rows]
-    elif spec is not None:
-        rule, keys = spec.patient_rule, [spec.patient(row.path) or "" for row in rows]
-    else:
-        message = (
-            "no patient keys: every image counts as its own patient, so images of one patient may lie in two splits; "
-            "give --patient-column or --patient-regex"
-        )
-        rule = "none: every image counts as its own patient"
-        return [replace(row, patient=row.id) for row in rows], rule, [Notice("W-LABEL-21", message, len(rows))]
-    if missing := [row.path for row, key in zip(rows, keys, strict=True) if not key]:
-        raise LabelError(
-            f"{len(missing)} images have no patient key ({rule}): {listed(missing)}; correct the rule, or give every "
-            "image a key",
-            code="E-LABEL-22",
-        )
-    return [replace(row, patient=key) for row, key in zip(rows, keys, strict=True)], rule, []
-
-
-def _regex_keys(rows: Sequence[RawRow], pattern: str) -> tuple[str, list[str]]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"--patient-regex {pattern!r}: {error}", code="E-USAGE-08") from error
-    keys = []
-    for row in rows:
-        found = compiled.search(row.path)
-        if found is None:
-            keys.append("")
-        elif "patient" in compiled.groupindex:
-            keys.append(found["patient"] or "")
-        else:
-            keys.append("/".join(g for g in found.groups() if g) if compiled.groups else found[0])
-    return f"patient key from the path by the regular expression {pattern!r}", keys
 
 
 def _file_notices(rows: Sequence[RawRow], facts: Mapping[str, Facts]) -> list[Notice]:

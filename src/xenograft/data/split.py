@@ -6,9 +6,6 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from xenograft.errors import LabelError, printable
 
@@ -20,6 +17,9 @@ def linked_groups(*keys: Sequence[Hashable]) -> Array:
 
     Patients and pixel hashes are the keys: one image stored under two patient keys ties both patients together.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     count = len(keys[0])
     edges_from: list[int] = []
     edges_to: list[int] = []
@@ -48,6 +48,8 @@ def folds(labels: Array, groups: Array, *, k: int, seed: int, classes: Sequence[
                 code="E-LABEL-12",
             )
     result = np.full(len(labels), -1, dtype=np.int64)
+    from sklearn.model_selection import StratifiedGroupKFold  # late: two seconds that a mistake in DATA need not wait
+
     splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
         result[held_out] = fold

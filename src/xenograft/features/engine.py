@@ -131,12 +131,3 @@ def processor_flags() -> frozenset[str]:
         return frozenset(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:
         return frozenset()
-
-
-@cache
-def trains_in_bf16(device: str) -> bool:
-    """Whether torch trains faster in bf16: on a GPU or with matrix tiles; AVX-512 alone is slower than f32 (0.8 x)."""
-    return has_bf16(device) if device != "cpu" else "amx_bf16" in processor_flags()
-
-
-_processor_flags = processor_flags

@@ -56,7 +56,7 @@ class TorchEngine:
             yield _landed(*flying.popleft())
 
     def _computed(self, pixels: Tensor) -> Tensor:
-        parts = pixels.split(-(-len(pixels) // 2)) if self._halved else (pixels,)
+        parts = torch.split(pixels, -(-len(pixels) // 2)) if self._halved else (pixels,)
         try:
             return torch.cat([self._forward(part) for part in parts])
         except torch.OutOfMemoryError as error:
@@ -86,7 +86,7 @@ class TorchEngine:
             return features.cpu(), None
         host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         host.copy_(features, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return host, event
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from xenograft.data.augment import NONE, Augment
 from xenograft.data.batches import PixelSource
 from xenograft.data.manifest import Manifest
-from xenograft.data.preprocess import Preprocess
 from xenograft.data.prepared import pixel_facts
+from xenograft.data.preprocess import Preprocess
 from xenograft.errors import LabelError, Notice, printable
 from xenograft.features.engine import Engine, EngineChoice
 from xenograft.rowstore import RowStore, ShardWriter
+from xenograft.storage import sha256_of
 
 Array = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -49,7 +50,7 @@ class Extractor:
         pixels: where prepared images come from.
         cache: folder of the feature store, or None for memory only.
         progress: called with the number of images embedded since the last call.
-        say: gets a line when another process holds the store.
+        say: gets a line when another process holds the store. keys: of the stores used so far.
         embedded: images embedded so far. compile_seconds: spent on building the engine.
     """
 
@@ -59,10 +60,12 @@ class Extractor:
     cache: Path | None = None
     progress: Progress = lambda _: None
     say: Callable[[str], None] = lambda _: None
+    keys: set[str] = field(default_factory=set)
     embedded: int = 0
     compile_seconds: float = 0.0
     notices: list[Notice] = field(default_factory=list)
     _built: Engine | None = None
+    _in_memory: dict[str, RowStore] = field(default_factory=dict)
 
     def features(self, manifest: Manifest, *, augment: Augment = NONE, view: int = 0, seed: int = 0) -> Array:
         """(N, D) float32 features in manifest order.
@@ -83,7 +86,7 @@ class Extractor:
 
     def embed(self, manifest: Manifest, *, augment: Augment = NONE, view: int = 0, seed: int = 0) -> RowStore:
         """Fill the store with what is missing of these images, in bounded memory, and return it."""
-        store = RowStore(self.cache, self.facts(augment, view, seed))
+        store = self._store(self.facts(augment, view, seed))
         hashes: list[str] = manifest.column("sha256")
         if store.missing(hashes):
             with store.alone(self.say):
@@ -92,6 +95,16 @@ class Extractor:
                     self._fill(store, manifest.take(missing), augment=augment, view=view, seed=seed)
         self._notice([*store.notices, *self.pixels.notices])
         self.pixels.notices = []
+        store.notices = []
+        return store
+
+    def _store(self, facts: dict[str, Any]) -> RowStore:
+        """Opened for each call, so that one key at a time is mapped; where nothing can be written, kept."""
+        key = sha256_of(facts)
+        self.keys.add(key)
+        store = self._in_memory.get(key) or RowStore(self.cache, facts)
+        if not store.writable:
+            self._in_memory[key] = store
         return store
 
     def facts(self, augment: Augment, view: int, seed: int) -> dict[str, Any]:
@@ -107,7 +120,7 @@ class Extractor:
             "machine": platform.machine(),
             "augment": augment.as_json() | random,
             "versions": {name: version(name) for name in ("torch", "torchvision", "timm")},
-            "format": 2,
+            "format": 3,
         }
 
     def _fill(self, store: RowStore, manifest: Manifest, *, augment: Augment, view: int, seed: int) -> None:

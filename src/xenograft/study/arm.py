@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,6 +51,7 @@ class Trained(Protocol):
     chosen: dict[str, float]
     notices: list[Notice]
     timings: dict[str, float]
+    engine: Mapping[str, str | int]
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
         """(N, C) probabilities in manifest order."""

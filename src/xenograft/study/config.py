@@ -11,16 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from xenograft.backbones.catalog import parse_backbones
+from xenograft.caching import DEFAULT_LIMIT, parse_size
 from xenograft.data.augment import preset
 from xenograft.data.ingest import IngestOptions
 from xenograft.data.preprocess import FITS, NORMALISATIONS
 from xenograft.errors import UsageError, printable
 from xenograft.train.recipes import Recipe, lookup, parse_recipes
 
-_WHOLE = {"seeds": 1, "epochs": 1, "batch_size": 2, "views": 0, "resamples": 100, "threads": 1, "size": 16}
+_WHOLE = {
+    "seeds": 1,
+    "epochs": 1,
+    "batch_size": 2,
+    "micro_batch": 2,
+    "views": 0,
+    "resamples": 100,
+    "threads": 1,
+    "size": 16,
+}
 # what may differ between two calls that add runs to one study
 GROWING = ("backbones", "recipes", "seeds", "lr_scales")
-INCIDENTAL = ("data", "images", "threads", "weights_dir", "cache_dir", "offline", "max_skip")
+INCIDENTAL = ("data", "images", "threads", "weights_dir", "cache_dir", "cache_limit", "offline", "max_skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +41,13 @@ class StudyConfig:
         data: folder or table. backbones, recipes: names in the order of the tables.
         seeds: number of seeds, 0 to seeds - 1. lr_scales: factors on every learning rate (Table 3: 0.1).
         epochs, batch_size, views, augment: override the recipes where given.
+        micro_batch: images per pass in training; gradients are accumulated over a batch. None lets memory decide.
         normalise: ``weights`` (the weights' own mean and sd) or ``paper`` (0.5, 0.5).
         fit, size, colour: geometry, input side and channels of `Preprocess`; None takes the backbone's size.
         engine, precision, threads: how features are computed.
         weights_dir, cache_dir: where weights and cached features lie. offline: never download.
+        cache_limit: of cached features and decoded pixels, ``20G`` or bytes; 0 keeps no decoded pixels, and nothing
+            else but what is in use.
         resamples: of the bootstrap.
         reading: how the data set is read and split.
     """
@@ -46,6 +59,7 @@ class StudyConfig:
     lr_scales: tuple[float, ...] = (1.0,)
     epochs: int | None = None
     batch_size: int | None = None
+    micro_batch: int | None = None
     views: int | None = None
     augment: str | None = None
     normalise: str = "weights"
@@ -57,6 +71,7 @@ class StudyConfig:
     threads: int | None = None
     weights_dir: Path | None = None
     cache_dir: Path | None = None
+    cache_limit: str | int | None = None
     offline: bool = False
     resamples: int = 2000
     reading: IngestOptions = field(default_factory=IngestOptions)
@@ -81,6 +96,13 @@ class StudyConfig:
             )
         if self.augment is not None:
             preset(self.augment)
+        if self.cache_limit is not None:
+            parse_size(self.cache_limit)
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_limit` in bytes."""
+        return DEFAULT_LIMIT if self.cache_limit is None else parse_size(self.cache_limit)
 
     def recipe(self, name: str) -> Recipe:
         """The recipe with this study's overrides."""

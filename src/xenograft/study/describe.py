@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xenograft.backbones import catalog
-from xenograft.data.prepared import read_prepared
 from xenograft.data.manifest import Manifest
+from xenograft.data.prepared import read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, printable
 from xenograft.storage import atomic_path, atomic_write, read_json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class FrozenArm:
         if self.head.stopped:
             self.notices.append(Notice("W-PROC-15", self.head.stopped))
         self.timings = self._clock.timings
+        self.engine: Mapping[str, str | int] = {}
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
         """(N, C) probabilities in manifest order."""

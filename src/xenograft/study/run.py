@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,21 +19,24 @@ from safetensors.torch import save
 
 from xenograft.backbones import catalog
 from xenograft.backbones.build import build
-from xenograft.data.prepared import distinct, read_prepared
+from xenograft.caching import trim
 from xenograft.data.ingest import ingest, write_skips
 from xenograft.data.manifest import Manifest
+from xenograft.data.prepared import distinct, read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, ProcessError, UsageError, printable
 from xenograft.evaluate.scorecard import scorecard
 from xenograft.evaluate.threshold import FIXED, enough, youden
-from xenograft.features.engine import choose_engine, torch_device, trains_in_bf16
+from xenograft.features.engine import choose_engine, torch_device
 from xenograft.storage import atomic_write, read_json, sha256_of
 from xenograft.study import environment
 from xenograft.study.arm import Arm, Trained
 from xenograft.study.config import StudyConfig
 from xenograft.study.describe import now, study_record, write_manifest
 from xenograft.study.differences import compare_arms
+from xenograft.study.forecast import describe as in_words
 from xenograft.study.frozen import FrozenArm
+from xenograft.study.outlook import RateKeeper, outlook
 from xenograft.study.record import (
     Predictions,
     RunRecord,
@@ -41,7 +45,7 @@ from xenograft.study.record import (
     write_run,
     write_study,
 )
-from xenograft.study.tuned import TunedArm
+from xenograft.study.tuned import TunedArm, engine_facts, planned_machine
 from xenograft.study.watch import Silent, Watcher
 from xenograft.study.workshop import Workshop, weights_facts
 from xenograft.train.loop import Machine
@@ -107,13 +111,19 @@ def _run_alone(
     waiting = [arm for arm in arms if arm.id not in finished]
     if finished:
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
+    for line in in_words(outlook(waiting, manifest, workshop)):
+        watcher.say(line)
     costs = forecast(waiting, images)
     watcher.total(sum(costs))
     workshop.arms = tuple(waiting)
+    keeper = RateKeeper(workshop, manifest)
     for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + len(finished)):
         watcher.begin(f"{number}/{len(arms)} {arm.id}", cost)
+        keeper.begin(arm)
         run = run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=config.resamples)
+        keeper.end(arm, run)
         watcher.end(f"{arm.id}: {_headline(run)}")
+    trim(cache, config.cache_bytes, workshop.keys())
     study = Study.load(folder)
     record = replace(
         record,
@@ -173,14 +183,13 @@ def _milestones(watcher: Watcher) -> Callable[[int, int], None]:
 
 def make_workshop(config: StudyConfig, *, cache: Path, watcher: Watcher) -> Workshop:
     """Engine, caches and weights as the configuration asks for."""
-    device = torch_device()
     return Workshop(
         engine=choose_engine(config.engine, config.precision, threads=config.threads),
-        machine=Machine(
-            device, bf16=config.precision == "bf16" or (config.precision == "auto" and trains_in_bf16(device))
-        ),
+        machine=Machine(torch_device(), micro_batch=config.micro_batch),
         cache=cache,
-        threads=config.threads or 2,
+        threads=config.threads or min(8, os.cpu_count() or 2),
+        precision=config.precision,
+        cache_bytes=config.cache_bytes,
         weights_dir=config.weights_dir,
         offline=config.offline,
         watcher=watcher,
@@ -271,7 +280,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         settings={**arm.recipe.as_json(), **trained.chosen},
         weights=weights_facts(arm, workshop),
         preprocess=arm.preprocess.as_json(),
-        engine=_engine_facts(arm, workshop),
+        engine={**_engine_facts(arm, workshop), **trained.engine},
         history=trained.history,
         best_epoch=trained.best_epoch,
         thresholds=thresholds,
@@ -384,11 +393,11 @@ def _predictions(manifest: Manifest, probabilities: Any) -> Predictions:
     return Predictions(ids, manifest.labels, manifest.patients, probabilities)
 
 
-def _engine_facts(arm: Arm, workshop: Workshop) -> dict[str, str]:
+def _engine_facts(arm: Arm, workshop: Workshop) -> dict[str, str | int]:
+    """What is planned; memory that runs out may still change the size of the parts."""
     if arm.recipe.frozen:
         return {k: v for k, v in workshop.engine.as_json().items() if k != "version"}
-    machine = workshop.machine
-    return {"name": "torch", "precision": "bf16" if machine.bf16 else "f32", "device": machine.device}
+    return engine_facts(arm, planned_machine(arm, workshop))
 
 
 def _headline(run: RunRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class TunedArm:
             fitted = self._fit(images, held_out, len(train.classes), checkpoint, fingerprint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
         self._machine = self._machine.with_parts(fitted.micro_batch)
-        self.engine = engine_facts(arm, self._machine)
+        self.engine: Mapping[str, str | int] = engine_facts(arm, self._machine)
         self.notices += fitted.notices
         if fitted.stopped:
             self.notices.append(Notice("W-PROC-15", fitted.stopped))
@@ -122,7 +123,7 @@ def planned_machine(arm: Arm, workshop: Workshop) -> Machine:
     return choose_machine(
         arm.spec,
         device=asked.device,
-        precision=getattr(workshop, "precision", "bf16" if asked.bf16 else "f32"),
+        precision=workshop.precision,
         micro_batch=asked.micro_batch,
         batch_size=arm.recipe.batch_size,
         size=arm.preprocess.size,

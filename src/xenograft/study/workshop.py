@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from xenograft.backbones import build, convert, weights
 from xenograft.backbones.catalog import TIMM_PREFIX
 from xenograft.backbones.graph import PixelGraph
-from xenograft.backbones.gray import summed_over_channels
+from xenograft.backbones.gray import GrayGraph, summed_over_channels
+from xenograft.backbones.rounding import round_depthwise_to_bf16
+from xenograft.caching import DEFAULT_LIMIT
 from xenograft.data.batches import PixelSource
 from xenograft.data.manifest import Manifest
-from xenograft.data.preprocess import Preprocess
 from xenograft.data.prepared import pixel_facts
+from xenograft.data.preprocess import Preprocess
 from xenograft.data.readers import Picture
 from xenograft.errors import Notice
 from xenograft.features.engine import EngineChoice
@@ -32,7 +36,7 @@ class Workshop:
 
     Args:
         cache: folder for decoded pixels, features and downloaded weights. threads: for decoding and augmenting.
-        keep_pixels: whether decoded pixels are kept in the cache.
+        precision: as asked for, for training; `engine` has its own. cache_bytes: limit of the cache.
         arms: those that still have to run; heads on the same features are fitted together. heads: fitted in advance,
             by arm id.
     """
@@ -41,7 +45,8 @@ class Workshop:
     machine: loop.Machine
     cache: Path
     threads: int = 2
-    keep_pixels: bool = True
+    precision: str = "auto"
+    cache_bytes: int = DEFAULT_LIMIT
     arms: tuple[Arm, ...] = ()
     heads: dict[str, Head] = field(default_factory=dict)
     weights_dir: Path | None = None
@@ -81,7 +86,7 @@ class Workshop:
                 arm.spec.name,
                 identity,
                 arm.preprocess,
-                lambda: summed_over_channels(PixelGraph(self.backbone(arm), arm.preprocess).eval()),
+                lambda: self._frozen_graph(arm),
             )
             self._extractors[key] = Extractor(
                 frozen,
@@ -93,18 +98,29 @@ class Workshop:
             )
         return self._extractors[key]
 
+    def _frozen_graph(self, arm: Arm) -> PixelGraph | GrayGraph:
+        backbone = self.backbone(arm)
+        if self.engine.precision == "bf16":
+            round_depthwise_to_bf16(backbone, torch.zeros(1, 3, arm.preprocess.size, arm.preprocess.size))
+        return summed_over_channels(PixelGraph(backbone, arm.preprocess).eval())
+
     def pixels(self, preprocess: Preprocess) -> PixelSource:
         """Prepared images, shared by all preprocessings that differ in normalisation alone."""
         key = str(pixel_facts(preprocess))
         if key not in self._pixels:
-            cache = self.cache / "pixels" if self.keep_pixels else None
-            self._pixels[key] = PixelSource(preprocess, cache=cache, threads=self.threads)
+            cache = self.cache / "pixels" if self.cache_bytes else None
+            self._pixels[key] = PixelSource(preprocess, cache=cache, threads=self.threads, limit=self.cache_bytes)
         return self._pixels[key]
 
     def offer(self, content: str, picture: Picture) -> None:
         """Keep what inspection decoded, for every preprocessing of this study."""
         for source in self._pixels.values():
             source.offer(content, picture)
+
+    def keys(self) -> set[str]:
+        """Folders of the cache that this study uses."""
+        extractors = (key for tool in self._extractors.values() for key in tool.keys)
+        return {*(source.key for source in self._pixels.values()), *extractors}
 
     def images(self, manifest: Manifest, preprocess: Preprocess) -> ImageSet:
         """The decoded images of a manifest; the last few sets stay in memory."""

@@ -1,0 +1,60 @@
+"""Listed images -> the same with patient keys: by a regular expression, a column, or a known data set's rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from xenograft.data.catalog import DatasetSpec
+from xenograft.data.importers import RawRow
+from xenograft.errors import LabelError, Notice, UsageError, listed
+
+
+def with_patients(
+    rows: Sequence[RawRow], spec: DatasetSpec | None, *, regex: str | None, column: str | None
+) -> tuple[list[RawRow], str, list[Notice]]:
+    """Rows with their patient keys, how they were found (one sentence), and what to say about it.
+
+    From the regular expression, else the table's column, else the known data set's rule, else none.
+
+    Raises:
+        LabelError: the rule finds no key for some images. UsageError: the expression is not one.
+    """
+    if regex is not None:
+        rule, keys = _regex_keys(rows, regex)
+    elif column is not None or any(row.patient for row in rows):
+        rule, keys = "patient key from the table's patient column", [row.patient for row in rows]
+    elif spec is not None:
+        rule, keys = spec.patient_rule, [spec.patient(row.path) or "" for row in rows]
+    else:
+        message = (
+            "no patient keys: every image counts as its own patient, so images of one patient may lie in two splits; "
+            "give --patient-column or --patient-regex"
+        )
+        rule = "none: every image counts as its own patient"
+        return [replace(row, patient=row.id) for row in rows], rule, [Notice("W-LABEL-21", message, len(rows))]
+    if missing := [row.path for row, key in zip(rows, keys, strict=True) if not key]:
+        raise LabelError(
+            f"{len(missing)} images have no patient key ({rule}): {listed(missing)}; correct the rule, or give every "
+            "image a key",
+            code="E-LABEL-22",
+        )
+    return [replace(row, patient=key) for row, key in zip(rows, keys, strict=True)], rule, []
+
+
+def _regex_keys(rows: Sequence[RawRow], pattern: str) -> tuple[str, list[str]]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--patient-regex {pattern!r}: {error}", code="E-USAGE-08") from error
+    keys = []
+    for row in rows:
+        found = compiled.search(row.path)
+        if found is None:
+            keys.append("")
+        elif "patient" in compiled.groupindex:
+            keys.append(found["patient"] or "")
+        else:
+            keys.append("/".join(g for g in found.groups() if g) if compiled.groups else found[0])
+    return f"patient key from the path by the regular expression {pattern!r}", keys

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xenograft.study import outlook as module
+from xenograft.study.config import make_config
+from xenograft.study.forecast import describe
+from xenograft.study.outlook import RateKeeper, outlook, pace
+from xenograft.study.rates import Rates
+from xenograft.study.run import make_workshop, plan, read_data, run_arm
+from xenograft.study.watch import Silent
+
+
+@pytest.fixture
+def _short_runs_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_IMAGES", 1)
+    monkeypatch.setattr(module, "_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_short_runs_count")
+def test_runs_teach_the_rates_and_a_forecast_knows_what_is_stored(
+    phantom_folder: Path, made_weights: Path, tmp_path: Path
+) -> None:
+    values = {"data": phantom_folder, "backbones": "resnet18", "seeds": 1, "size": 32, "epochs": 2, "resamples": 100}
+    config = make_config(values | {"weights_dir": made_weights, "offline": True})
+    workshop = make_workshop(config, cache=tmp_path / "cache", watcher=Silent())
+    probe, scratch = arms = list(plan(config))
+    manifest = read_data(config, workshop, skip_report=None, preprocesses=[arm.preprocess for arm in arms])
+    before = outlook(arms, manifest, workshop)
+    assert before.basis == {"embed": {"assumed"}, "train": {"assumed"}}
+    assert before.read == 0
+
+    keeper = RateKeeper(workshop, manifest)
+    for arm in arms:
+        keeper.begin(arm)
+        keeper.end(arm, run_arm(arm, manifest, workshop, tmp_path / arm.id, resamples=100))
+    after = outlook(arms, manifest, workshop)
+    assert after.basis == {"train": {"measured"}}
+    assert after.seconds["embed"] == 0
+    assert describe(after)[0].endswith("rates measured on this machine")
+    speeds = pace(Rates(tmp_path / "cache"), workshop)
+    assert speeds.embedding(probe).measured
+    assert speeds.training(scratch).measured
+
+
+def test_short_runs_teach_nothing(phantom_folder: Path, made_weights: Path, tmp_path: Path) -> None:
+    values = {"data": phantom_folder, "backbones": "resnet18", "recipes": "probe", "seeds": 1, "size": 32}
+    config = make_config(values | {"weights_dir": made_weights, "offline": True, "epochs": 1, "resamples": 100})
+    workshop = make_workshop(config, cache=tmp_path / "cache", watcher=Silent())
+    (arm,) = plan(config)
+    manifest = read_data(config, workshop, skip_report=None)
+    keeper = RateKeeper(workshop, manifest)
+    keeper.begin(arm)
+    keeper.end(arm, run_arm(arm, manifest, workshop, tmp_path / arm.id, resamples=100))
+    assert not (tmp_path / "cache" / "rates.json").exists()
