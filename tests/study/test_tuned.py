@@ -50,7 +50,7 @@ def test_a_plan_takes_parts_on_a_processor() -> None:
 
 
 def test_what_the_user_asks_for_is_planned() -> None:
-    planned = planned_machine(arm(), workshop(Machine("cpu", bf16=True, micro_batch=8)))
+    planned = planned_machine(arm(), workshop(Machine("cpu", micro_batch=8), precision="bf16"))
     assert planned == Machine("cpu", bf16=True, micro_batch=8)
 
 

@@ -51,6 +51,7 @@ class Extractor:
         cache: folder of the feature store, or None for memory only.
         progress: called with the number of images embedded since the last call.
         say: gets a line when another process holds the store. keys: of the stores used so far.
+        expected: images that will be asked for in all, as far as the caller knows; see `EngineChoice.build`.
         embedded: images embedded so far. compile_seconds: spent on building the engine.
     """
 
@@ -61,6 +62,7 @@ class Extractor:
     progress: Progress = lambda _: None
     say: Callable[[str], None] = lambda _: None
     keys: set[str] = field(default_factory=set)
+    expected: int = 0
     embedded: int = 0
     compile_seconds: float = 0.0
     notices: list[Notice] = field(default_factory=list)
@@ -137,7 +139,7 @@ class Extractor:
     def _engine(self, images: int) -> Engine:
         if self._built is None:
             started = time.perf_counter()
-            self._built = self.engine.build(self.backbone.graph(), images=images)
+            self._built = self.engine.build(self.backbone.graph(), images=max(images, self.expected))
             self.compile_seconds += time.perf_counter() - started
         return self._built
 

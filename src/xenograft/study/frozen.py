@@ -91,6 +91,7 @@ class FeatureViews:
 
 def head_data(arm: Arm, train: Manifest, val: Manifest, extractor: Extractor) -> heads.HeadData:
     """Features of train (as many views as the recipe asks for) and validation, all of them embedded."""
+    extractor.expected = len(train) * max(1, arm.recipe.views) + len(val)
     return heads.HeadData(
         train=_views(arm, train, extractor),
         train_labels=train.labels,
