@@ -60,7 +60,7 @@ def compare(
         watcher=watcher,
         command=command or _call("compare", made),
     )
-    page.render(study)
+    page.refresh(study)
     return study
 
 
@@ -114,7 +114,7 @@ def fit(
     study = run_study(
         made, training, cache=cache_folder(made.cache_dir), watcher=watcher, command=command or _call("fit", made)
     )
-    page.render(study)
+    page.refresh(study)
     made_bundle, drift = export(study, arms[0].id, folder, config=made, watcher=watcher)
     return FitResult(made_bundle, study, drift)
 

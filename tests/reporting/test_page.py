@@ -283,3 +283,21 @@ def test_bare_records_render(tmp_path: Path) -> None:
     html = text_of(dataclasses.replace(study, record=record))
     assert "how patients were identified was not recorded" in html
     assert "reached accuracy 50.0 %" in html
+
+
+def test_a_page_is_drawn_again_only_when_its_records_changed(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path / "study", epochs=0)
+    drawn: list[Path] = []
+    real = page.render
+    monkeypatch.setattr(page, "render", lambda given: drawn.append(given.folder) or real(given))
+    first = page.refresh(study)
+    assert page.refresh(study) == first
+    assert len(drawn) == 1
+    write_study(study.folder, dataclasses.replace(study.record, title="another"))
+    page.refresh(Study.load(study.folder))
+    assert len(drawn) == 2
+    first.unlink()
+    assert page.refresh(Study.load(study.folder)).is_file()
+    assert len(drawn) == 3

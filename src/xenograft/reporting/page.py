@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ NOT_SUPPLIED = (
 )
 _OURS = re.compile(r"(figure|table)-[\w.-]+\.(svg|pdf|csv|tex)")
 _MOST_SKIPPED = 10
+_MARK = ".made-from"
 
 
 def render(study: Study, *, out: Path | None = None) -> Path:
@@ -57,6 +59,31 @@ def render(study: Study, *, out: Path | None = None) -> Path:
     page = storage.atomic_write(folder / "index.html", html)
     _remove_stale(folder, kept)
     return page
+
+
+def refresh(study: Study) -> Path:
+    """`render`, unless the study's report was made from these very records by this very version: drawing takes seconds.
+
+    Raises:
+        DataError, ProcessError: as `render`.
+    """
+    page = study.folder / "report" / "index.html"
+    mark = page.with_name(_MARK)
+    state = _state(study)
+    if page.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == state:
+        return page
+    mark.unlink(missing_ok=True)
+    render(study)
+    storage.atomic_write(mark, state)
+    return page
+
+
+def _state(study: Study) -> str:
+    """Hash of everything a page is made from."""
+    files = [study.folder / "study.json", *sorted(study.folder.glob("runs/*/*.json"))]
+    files += sorted(study.folder.glob("runs/*/*.parquet"))
+    made_by = [xenograft.__version__, version("matplotlib")]
+    return storage.sha256_of([*made_by, *((file.parent.name, storage.sha256_file(file)) for file in files)])
 
 
 def _drawings(view: View) -> tuple[dict[str, Drawing], tuple[Any, ...], int]:

@@ -128,7 +128,7 @@ def _run_alone(
     record = replace(
         record,
         comparisons=compare_arms(study, resamples=config.resamples),
-        seconds=record.seconds + time.perf_counter() - started,
+        seconds=record.seconds + (time.perf_counter() - started if waiting else 0.0),
     )
     write_study(folder, record)
     return replace(study, record=record)
