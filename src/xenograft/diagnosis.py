@@ -109,7 +109,7 @@ def measure_speeds(
         machine = training_machine(spec, precision)
         embedding = _embedding(spec, chosen, rates, seconds, watcher)
         trained = _training(spec, machine, rates, seconds, watcher) if training else None
-        speeds.append(Speed(spec.name, spec.size, chosen, embedding, trained, _precision(machine)))
+        speeds.append(Speed(spec.name, spec.size, chosen, embedding, trained, machine.precision))
     return speeds
 
 
@@ -198,15 +198,11 @@ def _bytes(path: Path) -> int:
         return 0
 
 
-def _precision(machine: Machine) -> str:
-    return "bf16" if machine.bf16 else "f32"
-
-
 def _training_precision(device: str) -> str:
     """The precision of training on a device, which may depend on the backbone's kind."""
     from xenograft.train.machine import choose_machine
 
-    kinds = {spec.depthwise: _precision(choose_machine(spec, device=device)) for spec in CATALOG.values()}
+    kinds = {spec.depthwise: choose_machine(spec, device=device).precision for spec in CATALOG.values()}
     dense, depthwise = kinds[False], kinds[True]
     return dense if dense == depthwise else f"{dense} ({depthwise} for depthwise networks)"
 

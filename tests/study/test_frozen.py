@@ -44,7 +44,10 @@ def arm(recipe: str = "probe", *, seed: int = 0, scale: float = 1.0, **changes: 
 
 def workshop(*arms: Arm) -> Any:
     extractor = FakeExtractor()
-    return SimpleNamespace(extractor=lambda _: extractor, arms=arms, heads={}, fake=extractor)
+    facts = {"name": "fake", "precision": "f32", "device": "cpu"}
+    return SimpleNamespace(
+        extractor=lambda _: extractor, arms=arms, heads={}, fake=extractor, engine_facts=lambda: facts
+    )
 
 
 @pytest.fixture(scope="module")

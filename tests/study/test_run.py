@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from xenograft.errors import DataError, ProcessError, UsageError, WeightsError
 from xenograft.study import run as conductor
 from xenograft.study.config import StudyConfig, make_config
+from xenograft.study.outlook import units_of_work
 from xenograft.study.record import Study
 from xenograft.study.run import run_study
 
@@ -273,7 +274,7 @@ def test_fewer_recipes_later_keep_the_earlier_runs(
 
 def test_the_forecast_counts_shared_features_once(phantom_folder: Path, made_weights: Path) -> None:
     arms = list(conductor.plan(config(phantom_folder, made_weights, recipes="probe,logistic,random,scratch")))
-    costs = conductor.forecast(arms, 100)
+    costs = units_of_work(arms, 100)
     by_arm = {arm.id: cost for arm, cost in zip(arms, costs, strict=True)}
     first = by_arm["resnet18-probe-lr1-seed0"]
     assert by_arm["resnet18-probe-lr1-seed1"] == by_arm["resnet18-logistic-lr1-seed0"] == pytest.approx(first * 0.02)

@@ -84,6 +84,6 @@ def _first_convolution(graph: PixelGraph) -> tuple[str, nn.Conv2d] | None:
     if len(takers) != 1:
         return None
     name, conv = takers[0]
-    if not isinstance(conv, nn.Conv2d) or type(conv) is not nn.Conv2d:  # a subclass may pad in its own way
+    if type(conv) is not nn.Conv2d:  # a subclass may pad in its own way
         return None
     return (name, conv) if conv.padding_mode == "zeros" and conv.groups == 1 and conv.in_channels == 3 else None

@@ -50,7 +50,7 @@ class Extractor:
         pixels: where prepared images come from.
         cache: folder of the feature store, or None for memory only.
         progress: called with the number of images embedded since the last call.
-        say: gets a line when another process holds the store. keys: of the stores used so far.
+        say: gets a line when another process holds the store. keys: of the stores used so far; may be shared.
         expected: images that will be asked for in all, as far as the caller knows; see `EngineChoice.build`.
         embedded: images embedded so far. compile_seconds: spent on building the engine.
     """

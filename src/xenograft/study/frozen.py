@@ -38,7 +38,7 @@ class FrozenArm:
         if self.head.stopped:
             self.notices.append(Notice("W-PROC-15", self.head.stopped))
         self.timings = self._clock.timings
-        self.engine: Mapping[str, str | int] = {}
+        self.engine: Mapping[str, str | int] = workshop.engine_facts()
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
         """(N, C) probabilities in manifest order."""

@@ -12,6 +12,7 @@ from xenograft.data.manifest import Manifest
 from xenograft.rowstore import RowStore
 from xenograft.study.arm import Arm
 from xenograft.study.forecast import VALIDATION, Features, Forecast, Images, Pace, forecast
+from xenograft.study.frozen import feature_key
 from xenograft.study.rates import Rates
 from xenograft.study.record import RunRecord
 from xenograft.study.tuned import planned_machine
@@ -33,6 +34,21 @@ def outlook(arms: Sequence[Arm], manifest: Manifest, workshop: Workshop) -> Fore
         return _stored_share(arm, features, subsets[features.split], workshop)
 
     return forecast(arms, images, pace=pace(Rates(workshop.cache), workshop), stored=stored)
+
+
+def units_of_work(arms: Sequence[Arm], images: int) -> list[float]:
+    """How far each arm moves a progress bar; frozen arms after the first on the same features pay for their head alone.
+
+    Args:
+        images: for training.
+    """
+    seen = set()
+    costs = []
+    for arm in arms:
+        known = arm.recipe.frozen and feature_key(arm) in seen
+        costs.append(arm.cost(images) * (0.02 if known else 1.0))
+        seen.add(feature_key(arm))
+    return costs
 
 
 def pace(rates: Rates, workshop: Workshop) -> Pace:

@@ -185,7 +185,7 @@ def _training(spec: BackboneSpec, size: int, machine: Machine, trainable: Traina
         work=str(trainable),
         engine="torch",
         version=version("torch"),
-        precision="bf16" if machine.bf16 else "f32",
+        precision=machine.precision,
         device=machine.device,
         threads=0,
         processor=_processor(machine.device),

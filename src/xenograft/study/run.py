@@ -36,7 +36,7 @@ from xenograft.study.describe import now, study_record, write_manifest
 from xenograft.study.differences import compare_arms
 from xenograft.study.forecast import describe as in_words
 from xenograft.study.frozen import FrozenArm
-from xenograft.study.outlook import RateKeeper, outlook
+from xenograft.study.outlook import RateKeeper, outlook, units_of_work
 from xenograft.study.record import (
     Predictions,
     RunRecord,
@@ -113,7 +113,7 @@ def _run_alone(
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
     for line in in_words(outlook(waiting, manifest, workshop)):
         watcher.say(line)
-    costs = forecast(waiting, images)
+    costs = units_of_work(waiting, images)
     watcher.total(sum(costs))
     workshop.arms = tuple(waiting)
     keeper = RateKeeper(workshop, manifest)
@@ -230,20 +230,6 @@ def check_size(spec: catalog.BackboneSpec, size: int) -> None:
         ) from error
 
 
-def forecast(arms: Sequence[Arm], images: int) -> list[float]:
-    """Units of work of each arm; frozen arms after the first with the same features pay for their head alone."""
-    seen = set()
-    costs = []
-    for arm in arms:
-        recipe = arm.recipe
-        drawn = None if recipe.pretrained and recipe.views == 0 else arm.seed
-        features = (arm.spec.name, recipe.pretrained, recipe.views, drawn, arm.preprocess)
-        known = recipe.frozen and features in seen
-        costs.append(arm.cost(images) * (0.02 if known else 1.0))
-        seen.add(features)
-    return costs
-
-
 def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int) -> RunRecord:
     """Train one arm, let validation choose, then open test once; write everything, the record last."""
     train, val = manifest.subset("train"), manifest.subset("val")
@@ -280,7 +266,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         settings={**arm.recipe.as_json(), **trained.chosen},
         weights=weights_facts(arm, workshop),
         preprocess=arm.preprocess.as_json(),
-        engine={**_engine_facts(arm, workshop), **trained.engine},
+        engine=dict(trained.engine),
         history=trained.history,
         best_epoch=trained.best_epoch,
         thresholds=thresholds,
@@ -353,7 +339,7 @@ def fingerprint(arm: Arm, manifest: Manifest, workshop: Workshop) -> str:
             "recipe": arm.recipe.as_json(),
             "preprocess": arm.preprocess.as_json(),
             "weights": found.sha256 if found is not None else None,
-            "engine": _engine_facts(arm, workshop),
+            "engine": _planned_engine(arm, workshop),
         }
     )
 
@@ -393,10 +379,10 @@ def _predictions(manifest: Manifest, probabilities: Any) -> Predictions:
     return Predictions(ids, manifest.labels, manifest.patients, probabilities)
 
 
-def _engine_facts(arm: Arm, workshop: Workshop) -> dict[str, str | int]:
+def _planned_engine(arm: Arm, workshop: Workshop) -> dict[str, str | int]:
     """What is planned; memory that runs out may still change the size of the parts."""
     if arm.recipe.frozen:
-        return {k: v for k, v in workshop.engine.as_json().items() if k != "version"}
+        return workshop.engine_facts()
     return engine_facts(arm, planned_machine(arm, workshop))
 
 

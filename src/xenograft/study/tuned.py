@@ -135,7 +135,7 @@ def engine_facts(arm: Arm, machine: Machine) -> dict[str, str | int]:
     """What a record and a fingerprint say about a machine; `micro_batch` is the batch where that stays whole."""
     return {
         "name": "torch",
-        "precision": "bf16" if machine.bf16 else "f32",
+        "precision": machine.precision,
         "device": machine.device,
         "micro_batch": machine.micro_batch or arm.recipe.batch_size,
     }

@@ -18,7 +18,6 @@ from xenograft.data.manifest import Manifest
 from xenograft.data.prepared import pixel_facts
 from xenograft.data.preprocess import Preprocess
 from xenograft.data.readers import Picture
-from xenograft.errors import Notice
 from xenograft.features.engine import EngineChoice
 from xenograft.features.extract import Extractor, FrozenBackbone
 from xenograft.study.arm import Arm
@@ -52,7 +51,7 @@ class Workshop:
     weights_dir: Path | None = None
     offline: bool = False
     watcher: Watcher = field(default_factory=Silent)
-    notices: list[Notice] = field(default_factory=list)
+    _feature_keys: set[str] = field(default_factory=set)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _pixels: dict[str, PixelSource] = field(default_factory=dict)
     _images: dict[tuple[str, Preprocess], ImageSet] = field(default_factory=dict)
@@ -95,8 +94,13 @@ class Workshop:
                 cache=self.cache / "features",
                 progress=lambda images: self.watcher.advance(images * arm.spec.params_m),
                 say=self.watcher.say,
+                keys=self._feature_keys,
             )
         return self._extractors[key]
+
+    def engine_facts(self) -> dict[str, str | int]:
+        """What a record and a fingerprint say about embedding; a newer library makes the same run."""
+        return {key: value for key, value in self.engine.as_json().items() if key != "version"}
 
     def _frozen_graph(self, arm: Arm) -> PixelGraph | GrayGraph:
         backbone = self.backbone(arm)
@@ -119,8 +123,7 @@ class Workshop:
 
     def keys(self) -> set[str]:
         """Folders of the cache that this study uses."""
-        extractors = (key for tool in self._extractors.values() for key in tool.keys)
-        return {*(source.key for source in self._pixels.values()), *extractors}
+        return {*(source.key for source in self._pixels.values()), *self._feature_keys}
 
     def images(self, manifest: Manifest, preprocess: Preprocess) -> ImageSet:
         """The decoded images of a manifest; the last few sets stay in memory."""
