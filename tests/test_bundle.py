@@ -229,7 +229,7 @@ def test_a_bundle_whose_card_was_computed_at_bf16_says_so(
 
 def _sample(study: Any) -> Any:
     from xenograft.study.config import make_config
-    from xenograft.study.run import validation_sample
+    from xenograft.study.runs import validation_sample
 
     config = make_config({k: v for k, v in study.record.config.items() if v is not None})
     return validation_sample(study, config, study.runs[0])

@@ -2,7 +2,7 @@
 
 import sys
 
-from xenograft.cli.main import main
+from xenograft.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -49,7 +49,6 @@ def compare(
     Example:
         >>> study = compare("chest", backbones="efficientnet_lite0", recipes="probe,scratch")  # doctest: +SKIP
     """
-    from xenograft.reporting import page
     from xenograft.study.run import run_study
 
     made = _config(data, config, settings)
@@ -60,6 +59,8 @@ def compare(
         watcher=watcher,
         command=command or _call("compare", made),
     )
+    from xenograft.reporting import page  # late, as a second of loading is not what a mistake in DATA should wait for
+
     page.refresh(study)
     return study
 
@@ -96,7 +97,6 @@ def fit(
         data: as for `compare`. output: folder of the bundle.
         backbone, recipe: one name each. settings: as for `compare`.
     """
-    from xenograft.reporting import page
     from xenograft.study.run import plan, run_study
 
     if wrong := {"backbones", "recipes"} & settings.keys():
@@ -114,6 +114,8 @@ def fit(
     study = run_study(
         made, training, cache=cache_folder(made.cache_dir), watcher=watcher, command=command or _call("fit", made)
     )
+    from xenograft.reporting import page
+
     page.refresh(study)
     made_bundle, drift = export(study, arms[0].id, folder, config=made, watcher=watcher)
     return FitResult(made_bundle, study, drift)
@@ -125,7 +127,8 @@ def export(
     """Write one finished run of a study as a bundle; returns it and its largest drift from the trained network."""
     from xenograft import exporting
     from xenograft.study.restore import restore
-    from xenograft.study.run import make_workshop, validation_sample
+    from xenograft.study.run import open_pixels
+    from xenograft.study.runs import make_workshop, validation_sample
 
     config = config or make_config({k: v for k, v in study.record.config.items() if v is not None})
     run = next((run for run in study.runs if run.id == run_id), None)
@@ -134,7 +137,8 @@ def export(
             f"{printable(study.folder)} has no run {run_id!r}; it has {', '.join(r.id for r in study.runs)}",
             code="E-USAGE-15",
         )
-    workshop = make_workshop(config, cache=cache_folder(config.cache_dir), watcher=watcher or Silent())
+    cache = cache_folder(config.cache_dir)
+    workshop = make_workshop(config, open_pixels(config, cache), cache=cache, watcher=watcher or Silent())
     network = restore(study, run, workshop)
     sample, recorded = validation_sample(study, config, run)
     bundle, drift = exporting.export(network, run, study.record, Path(output), sample=sample)

@@ -18,7 +18,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 
 class XenograftError(Exception):
@@ -37,6 +39,9 @@ class XenograftError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code} {self.args[0]}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), code=self.code), self.args  # so that it comes whole out of another process
 
 
 class UsageError(XenograftError, ValueError):

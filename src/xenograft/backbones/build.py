@@ -14,6 +14,7 @@ from torch.nn import functional
 from xenograft.backbones.catalog import TIMM_PREFIX, BackboneSpec
 from xenograft.backbones.convert import fit_tensors
 from xenograft.backbones.timm_spec import timm_stages
+from xenograft.backbones.zoo import zoo
 from xenograft.errors import UsageError
 
 Trainable = Literal["none", "all"] | int
@@ -161,21 +162,17 @@ def build(spec: BackboneSpec, *, tensors: Mapping[str, Tensor] | None, seed: int
 def _random(spec: BackboneSpec, *, pretrained: bool) -> Backbone:
     if spec.source == "torchvision":
         return _TorchvisionBackbone(spec, _torchvision_trunk(spec.name, pretrained=pretrained))
-    import timm
-
     name = _TIMM_NAMES.get(spec.name, spec.name.removeprefix(TIMM_PREFIX))
-    return _TimmBackbone(spec, timm.create_model(name, pretrained=False, num_classes=0))
+    return _TimmBackbone(spec, zoo("timm").create_model(name, pretrained=False, num_classes=0))
 
 
 def _torchvision_trunk(name: str, *, pretrained: bool) -> nn.Module:
     """The network's modules up to its pooling; each of these networks calls them in the order it declares them."""
-    from torchvision import models
-
     options: dict[str, Any] = {}
     if name == "inception_v3":
         # its initialisation takes seconds, so it is left out where weights follow
         options = {"aux_logits": False, "init_weights": not pretrained}
-    network: nn.Module = models.get_model(name, weights=None, **options)
+    network: nn.Module = zoo("torchvision.models").get_model(name, weights=None, **options)
     parts = OrderedDict((key, module) for key, module in network.named_children() if key not in _HEADS)
     if name.startswith("densenet"):
         parts["relu"] = nn.ReLU(inplace=True)  # the original applies it after the last norm, outside `features`

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xenograft.backbones.catalog import TIMM_PREFIX, BackboneSpec, Triple, WeightFile, unknown_backbone
+from xenograft.backbones.zoo import zoo
 from xenograft.errors import UsageError, printable
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
@@ -20,8 +21,7 @@ def timm_spec(name: str) -> BackboneSpec:
     Raises:
         UsageError: E-USAGE-03, timm has no such model, or it takes no square RGB image.
     """
-    import timm
-
+    timm = zoo("timm")
     model_name = name.removeprefix(TIMM_PREFIX)
     if not _SAFE_NAME.fullmatch(model_name) or not timm.is_model(model_name):
         raise unknown_backbone(model_name, timm.list_models(), hint="see timm.list_models()")
@@ -85,9 +85,9 @@ def _shared_path(first: str, last: str) -> str:
 
 def _shape_only(model_name: str) -> Any:
     """The model without its classifier on the meta device: every shape, no memory, milliseconds."""
-    import timm
     import torch
 
+    timm = zoo("timm")
     try:
         with torch.device("meta"):
             return timm.create_model(model_name, pretrained=False, num_classes=0).eval()

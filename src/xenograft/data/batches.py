@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +34,8 @@ class PixelSource:
 
     Args:
         cache: folder of the decoded-pixel cache, or None; a cache that cannot be written only costs the decoding.
-        threads: that decode and augment. decoded: images decoded so far. limit: bytes to write to the cache at most.
+        threads: that decode and augment. limit: bytes to write to the cache at most. decoded: images decoded so far.
+        written: bytes given to the cache.
     """
 
     def __init__(
@@ -41,8 +43,8 @@ class PixelSource:
     ) -> None:
         self.preprocess = preprocess
         self.threads = threads
-        self.decoded = 0
-        self._left = limit
+        self.decoded = self.written = 0
+        self._cache, self._limit = cache, limit
         self.notices: list[Notice] = []
         self._store = RowStore(cache, pixel_facts(preprocess))
         self._writer = ShardWriter(self._store) if self._store.writable else None
@@ -99,6 +101,16 @@ class PixelSource:
         with self._offering:
             self._guarded(lambda writer: writer.flush())
 
+    def elsewhere(self, workers: int) -> Callable[[], PixelSource]:
+        """How each of some processes opens the same cache, with its share of the limit; can be sent to them."""
+        limit = None if self._limit is None else max(0, self._limit - self.written) // workers
+        return partial(PixelSource, self.preprocess, cache=self._cache, threads=1, limit=limit)
+
+    def credit(self, written: int, notices: Sequence[Notice]) -> None:
+        """Learn what another process has written."""
+        self.written += written
+        self.notices += [notice for notice in notices if notice not in self.notices]
+
     def _plain(self, manifest: Manifest, size: int) -> Iterator[Batch]:
         """Batches without augmentation; the missing images of each are decoded ahead, then kept."""
         self._store.refresh()
@@ -127,13 +139,12 @@ class PixelSource:
         return np.stack([decoded[c] if c in decoded else known[c] for c in hashes])
 
     def _keep(self, contents: list[str], pixels: Batch) -> None:
-        if self._left is not None:
-            self._left -= pixels.nbytes
-            if self._left < 0 and self._writer is not None:
-                self._guarded(lambda writer: writer.flush())
-                self._writer = None
-                text = "decoded pixels beyond the cache's limit are not kept and decoded again for every backbone"
-                self.notices.append(Notice("W-PROC-12", f"{text}; raise --cache-limit where the disk allows"))
+        self.written += pixels.nbytes
+        if self._limit is not None and self.written > self._limit and self._writer is not None:
+            self._guarded(lambda writer: writer.flush())
+            self._writer = None
+            text = "decoded pixels beyond the cache's limit are not kept and decoded again for every backbone"
+            self.notices.append(Notice("W-PROC-12", f"{text}; raise --cache-limit where the disk allows"))
         self._guarded(lambda writer: writer.put(contents, pixels))
 
     def _guarded(self, write: Callable[[ShardWriter], None]) -> None:
@@ -145,6 +156,30 @@ class PixelSource:
         except ProcessError as error:
             self._writer = None
             self.notices.append(Notice("W-PROC-08", f"decoded pixels are not kept: {error.args[0]}"))
+
+
+class PixelSources:
+    """One `PixelSource` for all preprocessings that differ in normalisation alone.
+
+    Args:
+        cache, threads, limit: of each source.
+    """
+
+    def __init__(self, cache: Path | None = None, *, threads: int = 2, limit: int | None = None) -> None:
+        self.threads = threads
+        self._cache, self._limit = cache, limit
+        self._sources: dict[str, PixelSource] = {}
+
+    def of(self, preprocess: Preprocess) -> PixelSource:
+        """The source of one preprocessing."""
+        key = str(pixel_facts(preprocess))
+        if key not in self._sources:
+            self._sources[key] = PixelSource(preprocess, cache=self._cache, threads=self.threads, limit=self._limit)
+        return self._sources[key]
+
+    def keys(self) -> set[str]:
+        """Folders of the cache in use."""
+        return {source.key for source in self._sources.values()}
 
 
 def _chunks(items: Iterable[_Given], size: int) -> Iterator[list[_Given]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from xenograft.data.inspect import Facts, facts
+from xenograft.data.facts import Facts, facts
 from xenograft.data.readers import decode_picture, read_bytes
 from xenograft.errors import FileError
 

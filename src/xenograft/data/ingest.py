@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from xenograft.data import catalog as known
+from xenograft.data.decoding import Keeper
+from xenograft.data.facts import Facts, Skip
 from xenograft.data.identity import comparable
 from xenograft.data.importers import Listing, RawRow, folded, read_listing
-from xenograft.data.inspect import Facts, OnPicture, Skip, inspect
+from xenograft.data.inspect import inspect
 from xenograft.data.manifest import SCHEMA, Manifest
 from xenograft.data.patients import with_patients
 from xenograft.data.readers import NOTE_TEXT
@@ -81,14 +83,15 @@ def ingest(
     threads: int | None = None,
     skip_report: Path | None = None,
     progress: Progress | None = None,
-    on_picture: OnPicture | None = None,
+    keepers: Sequence[Keeper] = (),
+    meanwhile: Callable[[], None] | None = None,
 ) -> Manifest:
     """Read, check and split a data set.
 
     Args:
         data: folder, CSV, TSV or Parquet. cache: folder where facts about files are kept between runs.
         skip_report: file for the list of skipped images, written also when the run stops because of them.
-        on_picture: gets every picture that had to be decoded, see `inspect`.
+        keepers, meanwhile: see `inspect`.
 
     Raises:
         DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
@@ -106,7 +109,8 @@ def ingest(
         cache=cache,
         progress=progress,
         min_side=options.min_side,
-        on_picture=on_picture,
+        keepers=keepers,
+        meanwhile=meanwhile,
     )
     facts = comparable(listing.root, facts)
     skipped = [*listing.skipped, *unreadable]

@@ -1,113 +1,48 @@
-"""Paths below a folder -> facts per readable file, skips per unreadable one; one pass, in threads, cached."""
+"""Paths below a folder -> facts per readable file, skips per unreadable one; one pass, on all cores, cached."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from xenograft.data.preprocess import WORKING
-from xenograft.data.readers import Picture, check_inside, decode_picture, read_bytes
+from xenograft.data.decoding import Decoder, Keeper, look_at
+from xenograft.data.facts import Facts, Skip
+from xenograft.data.readers import check_inside
 from xenograft.errors import DataError, FileError, ProcessError, listed, printable
 from xenograft.storage import atomic_path, sha256_bytes
 
-_CHUNK = 16
+_CHUNK = 64
 _LOCK_SECONDS = 10.0
 _MARK = b"xenograft.facts"
 _VERSION = b"2"
 """Raise it when the readers give other pixels or facts: older caches are then ignored."""
 
-Key = tuple[str, int, int]
-"""(relative path, size, time of the last change in ns): what a cached row is valid for."""
+Stamp = tuple[int, int]
+"""(size, time of the last change in ns): what a cached row is valid for."""
 
-OnPicture = Callable[[str, Picture], None]
-"""Called with the hash of a file's bytes and its picture, by several threads at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known about one readable image.
-
-    Args:
-        sha256: of the file's bytes.
-        pixels_sha256: of shape, dtype and decoded pixels: equal for the same picture in another format. A large JPEG
-            is decoded at a reduced scale and hashed as such; see `xenograft.data.identity`.
-        reduced: whether it was.
-        size: bytes of the file.
-        width: pixels, upright.
-        height: pixels, upright.
-        bits: 8 or 16.
-        mode: as stored, see `xenograft.data.readers.Picture`.
-        notes: codes of what was done to it.
-        mean: of the pixels, black 0 to white 1.
-        colour: three channels remained.
-    """
-
-    sha256: str
-    pixels_sha256: str
-    size: int
-    width: int
-    height: int
-    bits: int
-    mode: str
-    notes: tuple[str, ...]
-    mean: float
-    colour: bool
-    reduced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """One file that is left out: its relative path (safe to display), a stable code and the reason."""
-
-    path: str
-    code: str
-    reason: str
+Known = tuple[Stamp, Facts]
 
 
 @dataclass(slots=True)
-class _Pass:
-    """One run over a folder; `known` holds the rows of the cache by path, `inside` the folders found to be below it."""
+class _Stamper:
+    """Looks at sizes and times below a folder; `inside` are the folders found to be below it."""
 
     root: Path
-    min_side: int
-    known: Mapping[str, tuple[Key, Facts]] = field(default_factory=dict)
-    on_picture: OnPicture | None = None
     inside: set[str] = field(default_factory=set)
 
-    def look(self, path: str) -> tuple[Key, Facts] | FileError:
-        """Facts of one file, from the cache when size and time are unchanged."""
+    def stamp(self, path: str) -> Stamp | FileError:
+        """Of one file; (-1, -1) where reading it will tell what is wrong."""
         full = self.root / path
-        try:
-            key = self._key(path, full)
-            row = self.known.get(path)
-            if row and row[0] == key and min(row[1].width, row[1].height) >= self.min_side:
-                return row
-            data = read_bytes(full)
-            picture = decode_picture(data, suffix=full.suffix, min_side=self.min_side, working=WORKING)
-        except FileError as error:
-            return error
-        found = facts(data, picture)
-        if self.on_picture is not None:
-            self.on_picture(found.sha256, picture)
-        return key, found
-
-    def look_all(self, paths: Sequence[str]) -> list[tuple[Key, Facts] | FileError]:
-        """`look` for each path of one task."""
-        return [self.look(path) for path in paths]
-
-    def _key(self, path: str, full: Path) -> Key:
-        # taken before reading: a file that changes in between gets a key that no longer fits, and is read again
         try:
             found = full.lstat()
             linked = stat.S_ISLNK(found.st_mode)
@@ -117,13 +52,16 @@ class _Pass:
                 found = full.stat()
             if not linked:
                 self.inside.add(folder)
-        except (OSError, ValueError) as error:
-            if isinstance(error, FileError):
-                raise
-            check_inside(full, self.root)
-            return path, -1, -1  # reading it tells why
+        except FileError as error:
+            return error
+        except (OSError, ValueError):
+            try:
+                check_inside(full, self.root)
+            except FileError as error:
+                return error
+            return -1, -1
         # either clock: a copy may keep the old modification time, but never the old change time
-        return path, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
+        return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def inspect(
@@ -134,19 +72,21 @@ def inspect(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     min_side: int = 16,
-    on_picture: OnPicture | None = None,
+    keepers: Sequence[Keeper] = (),
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Facts], list[Skip]]:
     """Decode every file once and say what is in it.
 
     Args:
         root: data folder; files that lead outside it are skipped.
         paths: relative POSIX paths below `root`.
-        threads: decoding threads; by default one per core, at most 4.
+        threads: decoding threads, or processes for many files; by default one per core, at most 4.
         cache: folder for results; a file is decoded again when its size or modification time changes. A damaged or
             unwritable cache only costs the time to decode again.
         progress: called in the calling thread as ``progress(done, total)``.
         min_side: smallest accepted width and height in pixels.
-        on_picture: gets every picture that had to be decoded, so that nobody decodes it a second time.
+        keepers: get every picture that had to be decoded, so that nobody decodes it a second time.
+        meanwhile: called once while other processes decode; not at all where they are not needed.
 
     Returns:
         Facts by path and skips, both in the order of `paths`.
@@ -156,57 +96,44 @@ def inspect(
     """
     base = Path(os.path.realpath(root))
     store = Path(cache) / "facts" / f"{sha256_bytes(os.fsencode(base))}.parquet" if cache is not None else None
-    run = _Pass(base, min_side, _load(store) if store else {}, on_picture)
-    found: dict[str, tuple[Key, Facts]] = {}
-    skips: list[Skip] = []
-    done = 0
-    for part, results in _in_threads(run, paths, threads or min(4, os.cpu_count() or 1)):
-        for path, result in zip(part, results, strict=True):
+    known = _load(store) if store else {}
+    workers = threads or min(4, os.cpu_count() or 1)
+    # taken before reading: a file that changes in between gets a stamp that no longer fits, and is read again
+    stamps = _stamps(base, paths, workers)
+    faults = {path: stamp for path, stamp in stamps.items() if isinstance(stamp, FileError)}
+    found = {path: known[path] for path in stamps if _holds(known.get(path), stamps[path], min_side)}
+    unknown = [path for path in stamps if path not in found and path not in faults]
+    done, kept = len(stamps) - len(unknown), len(found)
+    if progress and done:
+        progress(done, len(stamps))
+    for part, looked in look_at(Decoder(base, min_side, tuple(keepers)), unknown, workers=workers, meanwhile=meanwhile):
+        for path, result in zip(part, looked, strict=True):
             if isinstance(result, FileError):
-                skips.append(Skip(printable(path), result.code, str(result.args[0])))
+                faults[path] = result
             else:
-                found[path] = result
+                found[path] = stamps[path], result  # type: ignore[assignment]  # faulty stamps are not looked at
         done += len(part)
         if progress:
-            progress(done, len(paths))
-    if store and any(run.known.get(path) != row for path, row in found.items()):
+            progress(done, len(stamps))
+    if store and len(found) > kept:
         _save(store, found)
+    skips = [Skip(printable(p), faults[p].code, str(faults[p].args[0])) for p in paths if p in faults]
     _refuse_frames(skips)
-    return {path: row[1] for path, row in found.items()}, skips
+    return {path: found[path][1] for path in stamps if path in found}, skips
 
 
-def facts(data: bytes, picture: Picture) -> Facts:
-    """Facts of one file from its bytes and its decoded picture."""
-    pixels = picture.pixels
-    reduced = pixels.shape[:2] != (picture.height, picture.width)
-    top = int(np.iinfo(pixels.dtype).max)
-    of = f" of {picture.height} x {picture.width}" if reduced else ""
-    digest = hashlib.sha256(f"{pixels.shape}{of} {pixels.dtype.name} ".encode())
-    digest.update(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).data)
-    return Facts(
-        sha256=sha256_bytes(data),
-        pixels_sha256=digest.hexdigest(),
-        size=len(data),
-        width=picture.width,
-        height=picture.height,
-        bits=picture.bits,
-        mode=picture.mode,
-        notes=picture.notes,
-        mean=int(pixels.sum(dtype=np.uint64)) / (pixels.size * top),
-        colour=pixels.ndim == 3,
-        reduced=reduced,
-    )
-
-
-def _in_threads(
-    run: _Pass, paths: Sequence[str], threads: int
-) -> Iterator[tuple[Sequence[str], list[tuple[Key, Facts] | FileError]]]:
+def _stamps(root: Path, paths: Sequence[str], threads: int) -> dict[str, Stamp | FileError]:
+    """Of every path, in order; by threads, because a network drive answers slowly."""
+    stamper = _Stamper(root)
     parts = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="inspect")
-    try:
-        yield from zip(parts, pool.map(run.look_all, parts), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C the files not yet begun are dropped
+    with ThreadPoolExecutor(threads, thread_name_prefix="inspect") as pool:
+        stamped = pool.map(lambda part: [(path, stamper.stamp(path)) for path in part], parts)
+        return dict(chain.from_iterable(stamped))
+
+
+def _holds(row: Known | None, stamp: Stamp | FileError, min_side: int) -> bool:
+    """Whether a cached row still says what is in a file."""
+    return row is not None and row[0] == stamp and min(row[1].width, row[1].height) >= min_side
 
 
 def _refuse_frames(skips: Sequence[Skip]) -> None:
@@ -240,13 +167,13 @@ _SCHEMA = pa.schema(
 )
 
 
-def _load(store: Path) -> dict[str, tuple[Key, Facts]]:
+def _load(store: Path) -> dict[str, Known]:
     """Rows of the cache; none when it is missing, damaged or of another version."""
     try:
         table = pq.ParquetFile(store, memory_map=False, page_checksum_verification=True).read()
         if not table.schema.equals(_SCHEMA) or (table.schema.metadata or {}).get(_MARK) != _VERSION:
             return {}
-        return {path: ((path, row.size, mtime), row) for path, mtime, row in map(_row, table.to_pylist())}
+        return {path: ((row.size, mtime), row) for path, mtime, row in map(_row, table.to_pylist())}
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError):
         return {}
 
@@ -259,14 +186,14 @@ def _row(row: dict[str, object]) -> tuple[str, int, Facts]:
     return os.fsdecode(path), mtime, Facts(**row)  # type: ignore[arg-type]
 
 
-def _save(store: Path, found: Mapping[str, tuple[Key, Facts]]) -> None:
+def _save(store: Path, found: Mapping[str, Known]) -> None:
     """Add rows to the cache; where that is impossible, nothing happens."""
     with suppress(ProcessError, OSError, Timeout, NotImplementedError, pa.ArrowException), _locked(store):
         rows = {**_load(store), **found}  # read again: another process may have added its own
         names = [name for name in _SCHEMA.names if name not in {"path", "mtime_ns"}]
         columns: dict[str, list[object]] = {
             "path": [os.fsencode(path) for path in rows],
-            "mtime_ns": [key[2] for key, _ in rows.values()],
+            "mtime_ns": [stamp[1] for stamp, _ in rows.values()],
             **{name: [getattr(row, name) for _, row in rows.values()] for name in names},
         }
         with atomic_path(store) as temporary:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xenograft.data.inspect import Skip
+from xenograft.data.facts import Skip
 from xenograft.errors import Notice
 from xenograft.storage import sha256_of
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xenograft.backbones.catalog import BackboneSpec
 from xenograft.data.manifest import Manifest
@@ -18,6 +17,9 @@ from xenograft.data.preprocess import Preprocess
 from xenograft.errors import Notice
 from xenograft.evaluate.metrics import binary_metrics, multiclass_metrics
 from xenograft.train.recipes import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,9 @@ from xenograft.backbones.catalog import TIMM_PREFIX
 from xenograft.backbones.graph import PixelGraph
 from xenograft.backbones.gray import GrayGraph, summed_over_channels
 from xenograft.backbones.rounding import round_depthwise_to_bf16
-from xenograft.caching import DEFAULT_LIMIT
-from xenograft.data.batches import PixelSource
+from xenograft.data.batches import PixelSources
 from xenograft.data.manifest import Manifest
-from xenograft.data.prepared import pixel_facts
 from xenograft.data.preprocess import Preprocess
-from xenograft.data.readers import Picture
 from xenograft.features.engine import EngineChoice
 from xenograft.features.extract import Extractor, FrozenBackbone
 from xenograft.study.arm import Arm
@@ -35,17 +32,17 @@ class Workshop:
 
     Args:
         cache: folder for decoded pixels, features and downloaded weights. threads: for decoding and augmenting.
-        precision: as asked for, for training; `engine` has its own. cache_bytes: limit of the cache.
+        precision: as asked for, for training; `engine` has its own. sources: of prepared images.
         arms: those that still have to run; heads on the same features are fitted together. heads: fitted in advance,
             by arm id.
     """
 
     engine: EngineChoice
     machine: loop.Machine
+    sources: PixelSources
     cache: Path
     threads: int = 2
     precision: str = "auto"
-    cache_bytes: int = DEFAULT_LIMIT
     arms: tuple[Arm, ...] = ()
     heads: dict[str, Head] = field(default_factory=dict)
     weights_dir: Path | None = None
@@ -53,7 +50,6 @@ class Workshop:
     watcher: Watcher = field(default_factory=Silent)
     _feature_keys: set[str] = field(default_factory=set)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
-    _pixels: dict[str, PixelSource] = field(default_factory=dict)
     _images: dict[tuple[str, Preprocess], ImageSet] = field(default_factory=dict)
     _found: dict[str, weights.FoundWeights] = field(default_factory=dict)
 
@@ -90,7 +86,7 @@ class Workshop:
             self._extractors[key] = Extractor(
                 frozen,
                 self.engine,
-                self.pixels(arm.preprocess),
+                self.sources.of(arm.preprocess),
                 cache=self.cache / "features",
                 progress=lambda images: self.watcher.advance(images * arm.spec.params_m),
                 say=self.watcher.say,
@@ -108,22 +104,9 @@ class Workshop:
             round_depthwise_to_bf16(backbone, torch.zeros(1, 3, arm.preprocess.size, arm.preprocess.size))
         return summed_over_channels(PixelGraph(backbone, arm.preprocess).eval())
 
-    def pixels(self, preprocess: Preprocess) -> PixelSource:
-        """Prepared images, shared by all preprocessings that differ in normalisation alone."""
-        key = str(pixel_facts(preprocess))
-        if key not in self._pixels:
-            cache = self.cache / "pixels" if self.cache_bytes else None
-            self._pixels[key] = PixelSource(preprocess, cache=cache, threads=self.threads, limit=self.cache_bytes)
-        return self._pixels[key]
-
-    def offer(self, content: str, picture: Picture) -> None:
-        """Keep what inspection decoded, for every preprocessing of this study."""
-        for source in self._pixels.values():
-            source.offer(content, picture)
-
     def keys(self) -> set[str]:
         """Folders of the cache that this study uses."""
-        return {*(source.key for source in self._pixels.values()), *self._feature_keys}
+        return {*self.sources.keys(), *self._feature_keys}
 
     def images(self, manifest: Manifest, preprocess: Preprocess) -> ImageSet:
         """The decoded images of a manifest; the last few sets stay in memory."""
@@ -131,7 +114,7 @@ class Workshop:
         if key not in self._images:
             while len(self._images) >= _IMAGES_KEPT:
                 self._images.pop(next(iter(self._images)))
-            pixels = self.pixels(preprocess).everything(manifest)
+            pixels = self.sources.of(preprocess).everything(manifest)
             self._images[key] = ImageSet(pixels, manifest.labels, tuple(manifest.column("sha256")))
         return self._images[key]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from xenograft.data.inspect import Skip
+from xenograft.data.facts import Skip
 from xenograft.errors import DataError, Notice, UsageError, printable
 
 

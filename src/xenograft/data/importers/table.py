@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
+from xenograft.data.facts import Skip
 from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folded
-from xenograft.data.inspect import Skip
 from xenograft.errors import DataError, LabelError, Notice, listed, printable
 from xenograft.storage import safe_join
 

@@ -1,0 +1,68 @@
+"""StudyConfig -> its manifest: files decoded once, their pixels kept, and everything noticed said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from xenograft.data.batches import PixelSources
+from xenograft.data.ingest import ingest
+from xenograft.data.manifest import Manifest
+from xenograft.data.prepared import distinct
+from xenograft.data.preprocess import Preprocess
+from xenograft.errors import printable
+from xenograft.study.config import StudyConfig
+from xenograft.study.watch import Watcher
+
+
+def read_data(
+    config: StudyConfig,
+    pixels: PixelSources,
+    *,
+    cache: Path,
+    watcher: Watcher,
+    skip_report: Path | None = None,
+    preprocesses: Sequence[Preprocess] = (),
+    meanwhile: Callable[[], None] | None = None,
+) -> Manifest:
+    """The manifest of a study; its notices are said once.
+
+    Args:
+        cache: where facts about files are kept. skip_report: file for the list of skipped images.
+        preprocesses: those that the study will use; what is decoded to be inspected is kept for them.
+        meanwhile: see `xenograft.data.inspect.inspect`.
+    """
+    manifest = ingest(
+        config.data,
+        config.reading,
+        cache=cache,
+        threads=config.threads,
+        skip_report=skip_report,
+        progress=_milestones(watcher),
+        keepers=[pixels.of(preprocess) for preprocess in distinct(preprocesses)],
+        meanwhile=meanwhile,
+    )
+    if len(manifest.classes) == 2:
+        watcher.say(f"positive class: {printable(manifest.classes[1])}")
+    counts = manifest.counts()
+    for split, classes in counts.items():
+        text = ", ".join(f"{printable(c)} {n['images']} ({n['patients']} patients)" for c, n in classes.items())
+        watcher.say(f"{split:5} {text}")
+    for notice in manifest.notices:
+        watcher.say(str(notice))
+    if manifest.skipped:
+        watcher.say(f"{len(manifest.skipped)} files were skipped; see skipped.csv")
+    return manifest
+
+
+def _milestones(watcher: Watcher) -> Callable[[int, int], None]:
+    """Says every 2,000 files how far reading has come."""
+    said = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        if done - said >= 2000:
+            said = done
+            watcher.say(f"read {done} of {total} files")
+
+    return tell
