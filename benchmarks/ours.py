@@ -21,6 +21,7 @@ _STAGES = (
     "sklearn.model_selection",
     "scipy.sparse.csgraph",
     "xenograft.study.run",
+    "xenograft.study.runs",
     "xenograft.features.engine_openvino",
     "xenograft.features.engine_torch",
 )
@@ -46,11 +47,9 @@ def cold(backbone: str, data: str, cache: str, *, weights_dir: str, size: int | 
         network), ``seconds_embed`` (the rest until every feature is in the store) and ``images``.
     """
     _import_all()
-    from xenograft.study import run
-
     started = time.perf_counter()
     config, arm, workshop = _prepared(backbone, data, cache, weights_dir, size)
-    manifest = run.read_data(config, workshop, skip_report=None, preprocesses=[arm.preprocess])
+    manifest = _read(config, arm, workshop)
     read = time.perf_counter()
     extractor = workshop.extractor(arm)
     extractor.embed(manifest)  # into the store; `features` would also load the whole table into memory
@@ -164,10 +163,8 @@ def gpu_rate(backbone: str, *, weights_dir: str, seconds: float = 5.0) -> dict[s
 def gpu_cold(backbone: str, data: str, cache: str, *, weights_dir: str) -> dict[str, Any]:
     """The same from files that were just read: here the GPU may wait for pixels. Its first images only warm it up."""
     _import_all()
-    from xenograft.study import run
-
     config, arm, workshop = _prepared(backbone, data, cache, weights_dir, None)
-    manifest = run.read_data(config, workshop, skip_report=None, preprocesses=[arm.preprocess])
+    manifest = _read(config, arm, workshop)
     extractor = workshop.extractor(arm)
     passes: list[Any] = []
     make = extractor.backbone.graph
@@ -189,7 +186,7 @@ def _import_all() -> None:
 
 def _prepared(backbone: str, data: str, cache: str, weights_dir: str, size: int | None) -> tuple[Any, Any, Any]:
     """(StudyConfig, Arm, Workshop) of one probe, as `xenograft.study.run` makes them."""
-    from xenograft.study import run
+    from xenograft.study import run, runs
     from xenograft.study.config import make_config
     from xenograft.study.watch import Silent
 
@@ -198,7 +195,18 @@ def _prepared(backbone: str, data: str, cache: str, weights_dir: str, size: int 
         "offline": True, **({"size": size} if size else {}),
     }  # fmt: skip
     config = make_config(values)
-    return config, next(run.plan(config)), run.make_workshop(config, cache=Path(cache), watcher=Silent())
+    pixels = run.open_pixels(config, Path(cache))
+    workshop = runs.make_workshop(config, pixels, cache=Path(cache), watcher=Silent())
+    return config, next(run.plan(config)), workshop
+
+
+def _read(config: Any, arm: Any, workshop: Any) -> Any:
+    """The manifest of a study of this one arm."""
+    from xenograft.study.reading import read_data
+
+    return read_data(
+        config, workshop.sources, cache=workshop.cache, watcher=workshop.watcher, preprocesses=[arm.preprocess]
+    )
 
 
 def _random_batches(count: int, side: int) -> list[Any]:

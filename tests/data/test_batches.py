@@ -125,8 +125,7 @@ def test_a_decoded_image_is_never_decoded_again(manifest, expected, tmp_path, mo
 
 def test_what_inspection_decodes_is_kept(folder, expected, tmp_path, monkeypatch):
     source = PixelSource(SMALL, cache=tmp_path)
-    manifest = ingest(folder("A", "B", count=11), FEW, on_picture=source.offer)
-    source.flush()
+    manifest = ingest(folder("A", "B", count=11), FEW, keepers=[source])
     monkeypatch.setattr(prepared, "decode_picture", None)
     np.testing.assert_array_equal(source.everything(manifest), expected)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from xenograft.data import decoding
 from xenograft.data import inspect as module
-from xenograft.data.inspect import Facts, Skip, inspect
+from xenograft.data.facts import Facts, Skip
+from xenograft.data.inspect import inspect
 from xenograft.errors import DataError
 
 _spec = importlib.util.spec_from_file_location("reader_faults", Path(__file__).parent / "readers/faults.py")
@@ -35,13 +37,13 @@ def names(root):
 def decoded(monkeypatch):
     """Names of the files decoded since the start of the test."""
     seen = []
-    real = module.read_bytes
+    real = decoding.read_bytes
 
     def reading(path, root=None):
         seen.append(path.name)
         return real(path, root)
 
-    monkeypatch.setattr(module, "read_bytes", reading)
+    monkeypatch.setattr(decoding, "read_bytes", reading)
     return seen
 
 

@@ -9,7 +9,9 @@ from xenograft.study.config import make_config
 from xenograft.study.forecast import describe
 from xenograft.study.outlook import RateKeeper, outlook, pace
 from xenograft.study.rates import Rates
-from xenograft.study.run import make_workshop, plan, read_data, run_arm
+from xenograft.study.reading import read_data
+from xenograft.study.run import open_pixels, plan
+from xenograft.study.runs import make_workshop, run_arm
 from xenograft.study.watch import Silent
 
 
@@ -25,9 +27,12 @@ def test_runs_teach_the_rates_and_a_forecast_knows_what_is_stored(
 ) -> None:
     values = {"data": phantom_folder, "backbones": "resnet18", "seeds": 1, "size": 32, "epochs": 2, "resamples": 100}
     config = make_config(values | {"weights_dir": made_weights, "offline": True})
-    workshop = make_workshop(config, cache=tmp_path / "cache", watcher=Silent())
+    cache, watcher = tmp_path / "cache", Silent()
+    pixels = open_pixels(config, cache)
+    workshop = make_workshop(config, pixels, cache=cache, watcher=watcher)
     probe, scratch = arms = list(plan(config))
-    manifest = read_data(config, workshop, skip_report=None, preprocesses=[arm.preprocess for arm in arms])
+    preprocesses = [arm.preprocess for arm in arms]
+    manifest = read_data(config, pixels, cache=cache, watcher=watcher, preprocesses=preprocesses)
     before = outlook(arms, manifest, workshop)
     assert before.basis == {"embed": {"assumed"}, "train": {"assumed"}}
     assert before.read == 0
@@ -48,9 +53,11 @@ def test_runs_teach_the_rates_and_a_forecast_knows_what_is_stored(
 def test_short_runs_teach_nothing(phantom_folder: Path, made_weights: Path, tmp_path: Path) -> None:
     values = {"data": phantom_folder, "backbones": "resnet18", "recipes": "probe", "seeds": 1, "size": 32}
     config = make_config(values | {"weights_dir": made_weights, "offline": True, "epochs": 1, "resamples": 100})
-    workshop = make_workshop(config, cache=tmp_path / "cache", watcher=Silent())
+    cache, watcher = tmp_path / "cache", Silent()
+    pixels = open_pixels(config, cache)
+    workshop = make_workshop(config, pixels, cache=cache, watcher=watcher)
     (arm,) = plan(config)
-    manifest = read_data(config, workshop, skip_report=None)
+    manifest = read_data(config, pixels, cache=cache, watcher=watcher)
     keeper = RateKeeper(workshop, manifest)
     keeper.begin(arm)
     keeper.end(arm, run_arm(arm, manifest, workshop, tmp_path / arm.id, resamples=100))

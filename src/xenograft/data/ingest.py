@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -281,18 +282,24 @@ def _assemble(
         seed=options.split_seed,
         classes=classes,
     )
-    table = pa.Table.from_pylist(
-        [
-            {
-                "id": printable(row.id), "path": row.path, "label": row.label, "split": split, "patient": row.patient,
-                "group": int(group), "sha256": fact.sha256, "pixels_sha256": fact.pixels_sha256, "bytes": fact.size,
-                "width": fact.width, "height": fact.height, "bits": fact.bits, "mode": fact.mode,
-            }
-            for row, split, group in zip(rows, splits, groups, strict=True)
-            for fact in (facts[row.path],)
-        ],
-        schema=SCHEMA,
-    )  # fmt: skip
+    found = [facts[row.path] for row in rows]
+    # column by column: a mapping for every row would be the most that a large data set ever needs
+    columns: dict[str, Iterable[Any]] = {
+        "id": (printable(row.id) for row in rows),
+        "path": (row.path for row in rows),
+        "label": (row.label for row in rows),
+        "split": splits,
+        "patient": (row.patient for row in rows),
+        "group": groups,
+        "sha256": (fact.sha256 for fact in found),
+        "pixels_sha256": (fact.pixels_sha256 for fact in found),
+        "bytes": (fact.size for fact in found),
+        "width": (fact.width for fact in found),
+        "height": (fact.height for fact in found),
+        "bits": (fact.bits for fact in found),
+        "mode": (fact.mode for fact in found),
+    }
+    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
     return Manifest(
         root=listing.root,
         name=spec.title if spec is not None else printable(data.resolve().name),
