@@ -18,6 +18,7 @@ _WHERE = {
     "Study": "xenograft.study.record",
     "StudyConfig": "xenograft.study.config",
     "XenograftError": "xenograft.errors",
+    "audit": "xenograft.api",
     "cache_clear": "xenograft.api",
     "cache_info": "xenograft.api",
     "cache_verify": "xenograft.api",

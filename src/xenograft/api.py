@@ -12,6 +12,8 @@ import platformdirs
 
 from xenograft import bundle as bundles
 from xenograft import caching
+from xenograft.auditing import record as audits
+from xenograft.auditing.record import Audit
 from xenograft.backbones import catalog
 from xenograft.backbones import weights as weight_files
 from xenograft.bundle import Bundle, Prediction
@@ -121,6 +123,62 @@ def fit(
     return FitResult(made_bundle, study, drift)
 
 
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What `audit` made.
+
+    Args:
+        audit: findings, worst first. page: to open in a browser. json: the same for programs.
+        sensitive: list of what could identify people, or None where nothing was found; not to be passed on.
+    """
+
+    audit: Audit
+    page: Path
+    json: Path
+    sensitive: Path | None
+
+
+def audit(
+    data: str | Path,
+    *,
+    output: str | Path = "audit",
+    backbone: str | None = None,
+    watcher: Watcher | None = None,
+    command: str = "",
+    **settings: Any,
+) -> AuditResult:
+    """Look for what makes results on a data set wrong, before anything is trained; nothing is repaired.
+
+    Args:
+        data: as for `compare`. output: folder for ``index.html`` and ``audit.json``.
+        backbone: look at its features too: likely label errors, outliers, shift. settings: fields of `StudyConfig` and
+            `IngestOptions`.
+
+    Raises:
+        XenograftError: the data cannot be read as a labelled data set at all.
+    """
+    from xenograft.reporting import audit_page
+    from xenograft.study.audited import audit_data
+
+    folder = Path(output)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "audit.json").is_file()):
+        raise UsageError(
+            f"{printable(folder)} exists and is not an audit; choose a new or empty folder", code="E-USAGE-13"
+        )
+    made = _config(data, None, settings | {"backbones": backbone or "efficientnet_lite0", "recipes": "probe"})
+    found, material = audit_data(
+        made,
+        cache=cache_folder(made.cache_dir),
+        watcher=watcher or Silent(),
+        with_features=backbone is not None,
+        command=command or f"xenograft.audit({str(made.data)!r})",
+    )
+    sensitive = audits.write_sensitive(folder / "sensitive.csv", found.findings)
+    written = found.write(folder / "audit.json")
+    page = audit_page.render(found, folder, root=material.manifest.root)
+    return AuditResult(found, page, written, sensitive)
+
+
 def export(
     study: Study, run_id: str, output: str | Path, *, config: StudyConfig | None = None, watcher: Watcher | None = None
 ) -> tuple[Bundle, float]:
@@ -140,7 +198,7 @@ def export(
     cache = cache_folder(config.cache_dir)
     workshop = make_workshop(config, open_pixels(config, cache), cache=cache, watcher=watcher or Silent())
     network = restore(study, run, workshop)
-    sample, recorded = validation_sample(study, config, run)
+    sample, recorded = validation_sample(study, config, run, cache=cache)
     bundle, drift = exporting.export(network, run, study.record, Path(output), sample=sample)
     apart = exporting.largest_difference(bundle, sample, recorded)
     if apart > exporting.TOLERANCE and watcher is not None:

@@ -23,9 +23,9 @@ from xenograft.errors import ProcessError, UsageError, printable
 from xenograft.rowstore import DAMAGED, KEY_FILE, SHARDS, intact
 from xenograft.storage import read_json
 
-Kind = Literal["features", "pixels", "facts", "weights"]
-KEYED: tuple[Kind, ...] = ("features", "pixels")
-REMADE: tuple[Kind, ...] = (*KEYED, "facts")
+Kind = Literal["features", "pixels", "glances", "unpacked", "facts", "weights"]
+KEYED: tuple[Kind, ...] = ("features", "pixels", "glances")
+REMADE: tuple[Kind, ...] = (*KEYED, "unpacked", "facts")
 """What the next run makes again by itself; weights would have to be fetched."""
 KINDS: tuple[Kind, ...] = (*REMADE, "weights")
 
@@ -90,6 +90,7 @@ class Cleared:
 def inventory(cache: Path) -> list[Entry]:
     """Everything in a cache, most recently used first; shards are counted by their headers, not read."""
     entries = [_key_entry(kind, folder) for kind in KEYED for folder in _keys(cache / kind)]
+    entries += [_unpacked_entry(folder) for folder in _keys(cache / "unpacked")]
     entries += [_facts_entry(path) for path in _files(cache / "facts", "*.parquet")]
     entries += [_plain_entry("weights", path, path.name, 0) for path in _files(cache / "weights", "[!.]*")]
     return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
@@ -217,6 +218,21 @@ def _key_entry(kind: Kind, folder: Path) -> Entry:
     )
 
 
+def _unpacked_entry(folder: Path) -> Entry:
+    """Images of an archive or of volumes; they are used wherever they lie, so nothing of them is removed by itself."""
+    pictures = [path for path in folder.rglob("*.png") if path.is_file()]
+    size = sum(path.stat().st_size for path in pictures)
+    return Entry(
+        "unpacked",
+        folder.name,
+        "images of an archive or of volumes",
+        folder,
+        len(pictures),
+        size,
+        _date(folder.stat().st_mtime),
+    )
+
+
 def _facts_entry(path: Path) -> Entry:
     try:
         files = int(pq.read_metadata(path).num_rows)
@@ -254,6 +270,8 @@ def _rows(shard: Path) -> int:
 def _described(folder: Path) -> str:
     try:
         facts = read_json(folder / KEY_FILE)
+        if "glance" in facts:
+            return "thumbnails and gray values, for audits"
         return printable(_features_text(facts) if "backbone" in facts else _pixels_text(facts["pixels"]))
     except (LookupError, TypeError, ValueError, AttributeError):  # also DataError, which is a ValueError
         return "unknown: its description is missing or damaged"

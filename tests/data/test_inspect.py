@@ -235,7 +235,7 @@ def test_f18_odd_names_are_escaped_and_cached(tmp_path, decoded):
 def test_several_frames_stop_after_the_pass(folder, tmp_path, decoded):
     for index in range(7):
         (folder / f"a/film{index}.gif").write_bytes(faults.animated("GIF"))
-    with pytest.raises(DataError, match=r"E-FILE-12 7 of the files .*a/film4.gif and 2 more") as caught:
+    with pytest.raises(DataError, match=r"E-FILE-12 7 files .*a/film4.gif and 2 more") as caught:
         inspect(folder, names(folder), cache=tmp_path / "cache")
     assert caught.value.code == "E-FILE-12"
     decoded.clear()

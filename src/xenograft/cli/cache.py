@@ -23,6 +23,8 @@ def add(verbs: options.Verbs) -> None:
     group = parser.add_argument_group("clear (default: features, pixels and facts, which the next run makes again)")
     group.add_argument("--features", action="store_true", help="features of frozen backbones")
     group.add_argument("--pixels", action="store_true", help="decoded images")
+    group.add_argument("--glances", action="store_true", help="thumbnails and gray values, for audits")
+    group.add_argument("--unpacked", action="store_true", help="images of NPZ files and volumes")
     group.add_argument("--facts", action="store_true", help="what inspection found out about image files")
     group.add_argument("--weights", action="store_true", help="downloaded weights, which must then be fetched again")
     options.add_cache(parser)

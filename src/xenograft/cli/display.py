@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,12 @@ from rich.table import Table
 from xenograft.errors import printable
 
 if TYPE_CHECKING:
+    from xenograft.auditing.record import Audit
     from xenograft.backbones.weights import WeightsStatus
     from xenograft.bundle import Prediction
     from xenograft.caching import Checked, Cleared, Entry
     from xenograft.diagnosis import Diagnosis, Speed
+    from xenograft.reporting.groups import Score
     from xenograft.study.forecast import Forecast
     from xenograft.study.rates import Rate
     from xenograft.study.record import Study
@@ -99,6 +102,21 @@ def wrote(what: str, where: Path) -> None:
     said(f"{what}: {printable(where)}")
 
 
+def audit_findings(audit: Audit) -> None:
+    """Errors, warnings and notes in full, the rest as numbers."""
+    for split, classes in audit.counts.items():
+        text = ", ".join(f"{printable(c)} {n['images']} ({n['patients']} patients)" for c, n in classes.items())
+        said(f"{split:5} {text}")
+    for finding in audit.findings:
+        if finding.severity in {"error", "warning", "note"}:
+            said(f"{finding.severity:7} {finding.code} {printable(finding.message)}")
+    of = audit.tally()
+    said(
+        f"{of['error']} errors, {of['warning']} warnings, {of['note']} notes, {of['passed']} checks passed, "
+        f"{of['not_applicable']} not applicable; {audit.images} images in {sum(audit.seconds.values()):.1f} s"
+    )
+
+
 def study_table(study: Study) -> None:
     """Test results by backbone and recipe, then the paired differences in AUROC."""
     from xenograft.reporting.groups import View
@@ -120,14 +138,11 @@ def study_table(study: Study) -> None:
         "F1",
         "G-mean",
     )
+    policy = view.main_policy
+    if view.data.get("baseline"):
+        table.add_row("(no anatomy)", "baseline", "", "", *_scores(lambda metric: view.baseline(policy, metric)))
     for group in view.groups:
-        policy = view.main_policy
-        auroc = group.score(policy, "auroc")
-        interval = f" ({auroc.low:.3f}-{auroc.high:.3f})" if auroc is not None and auroc.low is not None else ""
-        cells = [f"{auroc.value:.3f}{interval}" if auroc is not None else "undefined"]
-        for metric in ("accuracy", "recall", "specificity", "f1", "g_mean"):
-            score = group.score(policy, metric)
-            cells.append(f"{score.value:.3f}" if score is not None else "-")
+        cells = _scores(partial(group.score, policy))
         table.add_row(group.name, group.recipe, f"{group.lr_scale:g}", str(len(group.runs)), *cells)
     _OUT.print(table)
     threshold = "at threshold 0.5" if not view.multiclass else "macro averages"
@@ -140,6 +155,15 @@ def study_table(study: Study) -> None:
                 f"{row['backbone']} {row['a']} - {row['b']}{scale}: AUROC {row['difference']:+.3f} "
                 f"({row['low']:+.3f} to {row['high']:+.3f}), {shown}"
             )
+
+
+def _scores(score: Callable[[str], Score | None]) -> list[str]:
+    """AUROC with its interval, and the other metrics of the table."""
+    auroc = score("auroc")
+    interval = f" ({auroc.low:.3f}-{auroc.high:.3f})" if auroc is not None and auroc.low is not None else ""
+    found = map(score, ("accuracy", "recall", "specificity", "f1", "g_mean"))
+    rest = [f"{value.value:.3f}" if value is not None else "-" for value in found]
+    return [f"{auroc.value:.3f}{interval}" if auroc is not None else "undefined", *rest]
 
 
 def predictions(rows: Iterable[Prediction]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from xenograft import __version__
-from xenograft.cli import cache, compare, demo, doctor, fit, predict, report, weights
+from xenograft.cli import audit, cache, compare, demo, doctor, fit, predict, report, weights
 from xenograft.errors import XenograftError
 
 _DESCRIPTION = """\
@@ -21,6 +21,7 @@ and measure honestly what that gains over training from scratch."""
 _EXAMPLES = """\
 examples:
   xenograft demo                                  everything once, offline, on synthetic images
+  xenograft audit chest/                          leaks, copies, shortcuts: before anything is trained
   xenograft compare chest/ --recipes probe,scratch --seeds 3 -o study
   xenograft fit chest/ -o model && xenograft predict model new_images/ -o predictions.csv
   xenograft weights list                          which weights are here, where missing ones belong
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xenograft {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in (demo, compare, fit, predict, report, weights, cache, doctor):
+    for module in (demo, audit, compare, fit, predict, report, weights, cache, doctor):
         module.add(verbs)
     return parser
 

@@ -33,7 +33,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--patient-column", metavar="NAME", help="column of a table with the patient")
     group.add_argument("--patient-regex", metavar="REGEX", help="patient key inside the path, e.g. '(P[0-9]+)_'")
     group.add_argument(
-        "--catalog", metavar="NAME", help="known data set: chest_xray, phantom, none (default: recognise)"
+        "--catalog",
+        metavar="NAME",
+        help="known data set such as chest_xray, pathmnist or ham10000; none (default: recognise)",
     )
     group.add_argument("--positive", metavar="CLASS", help="the positive class of two")
     group.add_argument("--val", type=float, metavar="SHARE", help="validation share of train, if not given (0.15)")
@@ -41,6 +43,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--split-seed", type=int, metavar="N", help="seed of these splits (0)")
     group.add_argument("--max-skip", type=float, metavar="SHARE", help="unreadable files to accept (0.01)")
     group.add_argument("--min-side", type=int, metavar="PX", help="smallest image side to accept (16)")
+    group.add_argument("--frame", metavar="N", help="of multi-frame DICOM files: first, middle or a number from 1 on")
+    group.add_argument("--window", metavar="C,W", help="of DICOM files: centre,width (default: the file's first)")
+    group.add_argument(
+        "--slices", metavar="AXIS:WHICH", help="of volumes: 2:middle, 2:all, 0:5 for every fifth (default: 2:middle)"
+    )
     group.add_argument(
         "--allow-leak", action="store_true", default=None, help="go on although splits leak; every page is stamped"
     )
@@ -89,7 +96,9 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
 def add_engine(parser: argparse._ActionsContainer) -> None:
     """What computes."""
     parser.add_argument("--engine", choices=("auto", "openvino", "torch"), help="what embeds with a frozen backbone")
-    parser.add_argument("--precision", choices=("auto", "bf16", "f32"), help="of embedding and training")
+    parser.add_argument(
+        "--precision", choices=("auto", "bf16", "f16", "f32"), help="of embedding; training takes bf16 or f32"
+    )
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:

@@ -9,12 +9,12 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from xenograft.data.facts import Facts, facts
-from xenograft.data.preprocess import WORKING
+from xenograft.data.preprocess import FIRST_WINDOW, WORKING, DicomReading
 from xenograft.data.readers import Picture, decode_picture, read_bytes
 from xenograft.errors import FileError, Notice
 
@@ -57,11 +57,14 @@ class Decoder:
 
     Args:
         min_side: smallest accepted width and height in pixels. keepers: get every picture.
+        dicom: how DICOM files are read. salt: with which their patients' identifiers are hashed; None leaves them out.
     """
 
     root: Path
     min_side: int
     keepers: tuple[Keeper, ...] = ()
+    dicom: DicomReading = FIRST_WINDOW
+    salt: bytes | None = None
 
     def look(self, paths: Sequence[str]) -> Looked:
         """Facts of each file, or what is wrong with it."""
@@ -70,7 +73,14 @@ class Decoder:
     def _look(self, path: Path) -> Facts | FileError:
         try:
             data = read_bytes(path)
-            picture = decode_picture(data, suffix=path.suffix, min_side=self.min_side, working=WORKING)
+            picture = decode_picture(
+                data,
+                suffix=path.suffix,
+                min_side=self.min_side,
+                working=WORKING,
+                salt=self.salt,
+                **self.dicom.as_arguments(),
+            )
         except FileError as error:
             return error.with_traceback(None)  # it would hold the file's bytes
         found = facts(data, picture)
@@ -118,7 +128,7 @@ def _in_processes(
     pool = None
     try:
         pool = ProcessPoolExecutor(
-            workers, timeout=_IDLE, initializer=_begin, initargs=(decoder.root, decoder.min_side, opened)
+            workers, timeout=_IDLE, initializer=_begin, initargs=(replace(decoder, keepers=()), opened)
         )
         answers = [pool.submit(_look_apart, part) for part in parts]
         if meanwhile is not None:
@@ -144,10 +154,10 @@ def _parts(paths: Sequence[str], size: int) -> list[Sequence[str]]:
 _decoder: Decoder | None = None
 
 
-def _begin(root: Path, min_side: int, opened: Sequence[Callable[[], Keeper]]) -> None:
+def _begin(decoder: Decoder, opened: Sequence[Callable[[], Keeper]]) -> None:
     global _decoder  # noqa: PLW0603 - a process's own, set once before its first work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process of a terminal; the first one decides
-    _decoder = Decoder(root, min_side, tuple(make() for make in opened))
+    _decoder = replace(decoder, keepers=tuple(make() for make in opened))
 
 
 def _look_apart(paths: Sequence[str]) -> tuple[Looked, list[tuple[int, list[Notice]]]]:

@@ -19,7 +19,8 @@ class Facts:
         sha256: of the file's bytes.
         pixels_sha256: of shape, dtype and decoded pixels: equal for the same picture in another format. A large JPEG
             is decoded at a reduced scale and hashed as such; see `xenograft.data.identity`.
-        reduced: whether it was.
+        acquisition: as `xenograft.data.readers.Picture` has it.
+        reduced: whether the pixels were.
         size: bytes of the file.
         width: pixels, upright.
         height: pixels, upright.
@@ -41,6 +42,7 @@ class Facts:
     mean: float
     colour: bool
     reduced: bool = False
+    acquisition: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +74,5 @@ def facts(data: bytes, picture: Picture) -> Facts:
         mean=int(pixels.sum(dtype=np.uint64)) / (pixels.size * top),
         colour=pixels.ndim == 3,
         reduced=reduced,
+        acquisition=picture.acquisition,
     )

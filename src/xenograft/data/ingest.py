@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -15,12 +16,17 @@ import pyarrow as pa
 
 from xenograft.data import catalog as known
 from xenograft.data.decoding import Keeper
+from xenograft.data.dicom_patients import RULE as DICOM_RULE
+from xenograft.data.dicom_patients import dicom_patients, salt_for
 from xenograft.data.facts import Facts, Skip
 from xenograft.data.identity import comparable
 from xenograft.data.importers import Listing, RawRow, folded, read_listing
+from xenograft.data.importers.volumes import SliceRule
 from xenograft.data.inspect import inspect
-from xenograft.data.manifest import SCHEMA, Manifest
+from xenograft.data.leaks import check_splits
+from xenograft.data.manifest import SCHEMA, SPLITS, Manifest
 from xenograft.data.patients import with_patients
+from xenograft.data.preprocess import DicomReading
 from xenograft.data.readers import NOTE_TEXT
 from xenograft.data.split import assign, linked_groups
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
@@ -45,6 +51,8 @@ class IngestOptions:
         positive: the positive class of two.
         val, test: shares held out where the source gives no split. split_seed: for these.
         max_skip: share of files that may be skipped. min_side: smallest accepted side in pixels.
+        frame, window: of DICOM files, see `DicomReading`; the window as ``centre,width``.
+        slices: of volumes, ``axis:which``, see `SliceRule`, e.g. ``2:middle``, ``2:all`` or ``0:5`` for every fifth.
         allow_leak: go on after a leak, and say so on every page.
     """
 
@@ -60,8 +68,12 @@ class IngestOptions:
     max_skip: float = 0.01
     min_side: int = 16
     allow_leak: bool = False
+    frame: str | None = None
+    window: str | None = None
+    slices: str | None = None
 
     def __post_init__(self) -> None:
+        _ = self.dicom, self.slice_rule  # said before any file is opened
         for name in ("val", "test", "max_skip", "min_side", "split_seed"):  # a TOML file may hold anything
             if not isinstance(getattr(self, name), int | float):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; a number is needed", code="E-USAGE-11")
@@ -74,6 +86,50 @@ class IngestOptions:
                 f"{self.split_seed} (0 to 2^32 - 1)",
                 code="E-USAGE-11",
             )
+
+    @property
+    def dicom(self) -> DicomReading:
+        """How DICOM files are read.
+
+        Raises:
+            UsageError: frame or window are none.
+        """
+        if self.window is None:
+            return DicomReading(self.frame)
+        try:
+            centre, width = map(float, str(self.window).split(","))
+        except ValueError:
+            raise UsageError(f"window {self.window!r}; a centre and a width, e.g. 40,400", code="E-USAGE-05") from None
+        return DicomReading(self.frame, centre, width)
+
+    @property
+    def slice_rule(self) -> SliceRule | None:
+        """Which slices of volumes become images.
+
+        Raises:
+            UsageError: `slices` is no rule.
+        """
+        if self.slices is None:
+            return None
+        axis, colon, take = str(self.slices).partition(":")
+        if not colon or not axis.isdecimal():
+            raise UsageError(f"slices {self.slices!r}; axis:which, e.g. 2:middle, 2:all or 0:5", code="E-USAGE-18")
+        return SliceRule(int(axis), int(take) if take.isdecimal() else take)  # type: ignore[arg-type]  # it checks
+
+    def listing(self, data: Path, cache: Path | None) -> Listing:
+        """The images that a source names.
+
+        Raises:
+            DataError, LabelError, UsageError: as `read_listing`.
+        """
+        return read_listing(
+            data,
+            images=self.images,
+            patient_column=self.patient_column,
+            label_column=self.label_column,
+            cache=cache,
+            slices=self.slice_rule,
+        )
 
 
 def ingest(
@@ -98,19 +154,19 @@ def ingest(
         DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
     """
     options = options or IngestOptions()
-    listing = read_listing(
-        Path(data), images=options.images, patient_column=options.patient_column, label_column=options.label_column
-    )
-    listing = _merge_label_variants(_utf8_only(listing))
+    listing = _merge_label_variants(_utf8_only(options.listing(Path(data), cache)))
     threads = threads or min(4, os.cpu_count() or 1)
+    paths = [row.path for row in listing.rows]
     facts, unreadable = inspect(
         listing.root,
-        [row.path for row in listing.rows],
+        paths,
         threads=threads,
         cache=cache,
         progress=progress,
         min_side=options.min_side,
         keepers=keepers,
+        dicom=options.dicom,
+        salt=salt_for(listing.root, paths, cache),
         meanwhile=meanwhile,
     )
     facts = comparable(listing.root, facts)
@@ -120,17 +176,32 @@ def ingest(
         write_skips(skip_report, skipped)
     _check_skips(listing, rows, skipped, options)
     classes = _classes(rows, options)
-    spec = _dataset(listing, rows, options)
-    rows, patient_rule, patient_notices = with_patients(
-        rows, spec, regex=options.patient_regex, column=options.patient_column
-    )
+    spec = _dataset(Path(data), listing, rows, options)
+    rows, patient_rule, patient_notices = _patients(listing, rows, facts, spec, options)
     if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
     manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
     about_classes = _positive_notices(classes, options)
     notices = (*listing.notices, *about_classes, *_file_notices(rows, facts), *patient_notices)
     manifest = replace(manifest, notices=notices, skipped=tuple(skipped))
-    return _check_splits(manifest, options)
+    return check_splits(manifest, allow_leak=options.allow_leak)
+
+
+def _patients(
+    listing: Listing,
+    rows: Sequence[RawRow],
+    facts: Mapping[str, Facts],
+    spec: known.DatasetSpec | None,
+    options: IngestOptions,
+) -> tuple[list[RawRow], str, list[Notice]]:
+    """As `with_patients`; where nothing else tells patients apart, DICOM files may."""
+    if options.patient_regex is None and options.patient_column is None and spec is None:
+        named = dicom_patients(rows, facts)
+        if named is not None:
+            return named, DICOM_RULE, []
+    return with_patients(
+        rows, spec, regex=options.patient_regex, column=options.patient_column, given=listing.patient_rule
+    )
 
 
 def write_skips(target: Path, skipped: Sequence[Skip]) -> None:
@@ -232,12 +303,25 @@ def _positive_notices(classes: Sequence[str], options: IngestOptions) -> list[No
     return [Notice("W-LABEL-23", message)]
 
 
-def _dataset(listing: Listing, rows: Sequence[RawRow], options: IngestOptions) -> known.DatasetSpec | None:
+def _dataset(data: Path, listing: Listing, rows: Sequence[RawRow], options: IngestOptions) -> known.DatasetSpec | None:
+    """The known data set that this is, or is said to be.
+
+    Raises:
+        DataError: it is said to be one whose classes or files it does not have.
+    """
     if options.catalog == "none":
         return None
+    classes, paths = {row.label for row in rows}, [row.path for row in rows]
     if options.catalog != "auto":
-        return known.lookup(options.catalog)
-    return known.recognise(listing.root, {row.label for row in rows}, [row.path for row in rows])
+        spec: known.DatasetSpec | None = known.lookup(options.catalog)
+    elif data.suffix.lower() == ".npz" and data.is_file():
+        splits = Counter(row.split for row in listing.rows)
+        spec = known.of_archive(data.name, [splits[name] for name in SPLITS])
+    else:
+        spec = known.recognise(listing.root, classes, paths)
+    if spec is not None:
+        spec.check(classes, paths)
+    return spec
 
 
 def _file_notices(rows: Sequence[RawRow], facts: Mapping[str, Facts]) -> list[Notice]:
@@ -248,7 +332,10 @@ def _file_notices(rows: Sequence[RawRow], facts: Mapping[str, Facts]) -> list[No
             seen[code].append(row.path)
         if facts[row.path].colour:
             seen["W-FILE-21"].append(row.path)
-    texts = {**NOTE_TEXT, "W-FILE-21": "images in colour are used as luminance unless --colour is given"}
+    texts = {
+        **NOTE_TEXT,
+        "W-FILE-21": "images in colour are used as luminance unless --colour is given",
+    }
     return [
         Notice(
             code,
@@ -298,6 +385,9 @@ def _assemble(
         "height": (fact.height for fact in found),
         "bits": (fact.bits for fact in found),
         "mode": (fact.mode for fact in found),
+        "notes": (" ".join(fact.notes) for fact in found),
+        "colour": (fact.colour for fact in found),
+        "acquisition": (json.dumps(dict(fact.acquisition), ensure_ascii=False) for fact in found),
     }
     table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
     return Manifest(
@@ -310,81 +400,6 @@ def _assemble(
         catalog=spec.name if spec is not None else None,
         synthetic=spec is known.PHANTOM,
         facts=spec.facts if spec is not None else (),
+        splits_given=any(row.split for row in rows),
+        patients_known=any(row.patient != row.id for row in rows),
     )
-
-
-def _check_splits(manifest: Manifest, options: IngestOptions) -> Manifest:
-    """Leaks (L14, L15), missing classes (L12), small splits (L13), repeated images inside a split."""
-    patients, pixels = manifest.column("patient"), manifest.column("pixels_sha256")
-    leaks = [
-        leak
-        for leak in (
-            _crossing(manifest, patients, patients, code="LABEL-14", what="patients", remedy="split by patient"),
-            _crossing(
-                manifest,
-                pixels,
-                manifest.column("path"),
-                code="LABEL-15",
-                what="identical images",
-                remedy="remove the copies",
-            ),
-        )
-        if leak is not None
-    ]
-    if leaks and not options.allow_leak:
-        raise leaks[0].error()
-    notices = [leak.notice() for leak in leaks]
-    for split, counts in manifest.counts().items():
-        for label, count in counts.items():
-            if count["images"] == 0:
-                raise LabelError(
-                    f"class {printable(label)!r} has no image in split {split}; every split needs every class",
-                    code="E-LABEL-12",
-                )
-            if split == "val" and count["images"] < _MIN_PER_CLASS:
-                message = (
-                    f"validation has {count['images']} images of class {printable(label)!r}; fewer than "
-                    f"{_MIN_PER_CLASS}: no threshold is tuned"
-                )
-                notices.append(Notice("W-LABEL-13", message, count["images"]))
-    hashes = Counter(manifest.column("pixels_sha256"))
-    if repeated := [h for h, n in hashes.items() if n > 1]:
-        extra = sum(hashes[h] for h in repeated) - len(repeated)
-        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra)"
-        uncut = "" if any(leak.code == "LABEL-15" for leak in leaks) else "; none is cut by a split"
-        notices.append(Notice("W-LABEL-15", message + uncut, extra))
-    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(leaks))
-
-
-@dataclass(frozen=True, slots=True)
-class _Leak:
-    """Patients or pictures in more than one split; `items` names them all."""
-
-    code: str
-    message: str
-    remedy: str
-    items: tuple[str, ...]
-
-    def error(self) -> LabelError:
-        return LabelError(
-            f"{self.message}; {self.remedy}, or pass --allow-leak, which stamps every page", code=f"E-{self.code}"
-        )
-
-    def notice(self) -> Notice:
-        items = tuple(map(printable, self.items[:5]))
-        return Notice(f"W-{self.code}", f"LEAK ALLOWED: {self.message}", len(self.items), items)
-
-
-def _crossing(
-    manifest: Manifest, keys: Sequence[str], names: Sequence[str], *, code: str, what: str, remedy: str
-) -> _Leak | None:
-    """The leak of keys that occur in more than one split, or None; named by the first name in each split."""
-    where: dict[str, dict[str, str]] = defaultdict(dict)
-    for key, split, name in zip(keys, manifest.column("split"), names, strict=True):
-        where[key].setdefault(split, name)
-    crossing = [inside for inside in where.values() if len(inside) > 1]
-    if not crossing:
-        return None
-    items = tuple(" = ".join(dict.fromkeys(inside.values())) for inside in crossing)
-    splits = " and ".join(sorted({split for inside in crossing for split in inside}))
-    return _Leak(code, f"{len(crossing)} {what} lie in more than one split ({splits}): {listed(items)}", remedy, items)

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from xenograft.data.decoding import Decoder, Keeper, look_at
 from xenograft.data.facts import Facts, Skip
+from xenograft.data.preprocess import FIRST_WINDOW, DicomReading
 from xenograft.data.readers import check_inside
 from xenograft.errors import DataError, FileError, ProcessError, listed, printable
 from xenograft.storage import atomic_path, sha256_bytes
@@ -24,7 +25,7 @@ from xenograft.storage import atomic_path, sha256_bytes
 _CHUNK = 64
 _LOCK_SECONDS = 10.0
 _MARK = b"xenograft.facts"
-_VERSION = b"2"
+_VERSION = b"3"
 """Raise it when the readers give other pixels or facts: older caches are then ignored."""
 
 Stamp = tuple[int, int]
@@ -73,6 +74,8 @@ def inspect(
     progress: Callable[[int, int], None] | None = None,
     min_side: int = 16,
     keepers: Sequence[Keeper] = (),
+    dicom: DicomReading = FIRST_WINDOW,
+    salt: bytes | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Facts], list[Skip]]:
     """Decode every file once and say what is in it.
@@ -86,16 +89,18 @@ def inspect(
         progress: called in the calling thread as ``progress(done, total)``.
         min_side: smallest accepted width and height in pixels.
         keepers: get every picture that had to be decoded, so that nobody decodes it a second time.
+        dicom, salt: see `xenograft.data.decoding.Decoder`.
         meanwhile: called once while other processes decode; not at all where they are not needed.
 
     Returns:
         Facts by path and skips, both in the order of `paths`.
 
     Raises:
-        DataError: files with several frames (E-FILE-12), after the whole pass.
+        DataError: files with several frames (E-FILE-12, E-DICOM-04) or without their decoder (E-DICOM-05), after the
+            whole pass.
     """
     base = Path(os.path.realpath(root))
-    store = Path(cache) / "facts" / f"{sha256_bytes(os.fsencode(base))}.parquet" if cache is not None else None
+    store = Path(cache) / "facts" / f"{_store_name(base, dicom, salt)}.parquet" if cache is not None else None
     known = _load(store) if store else {}
     workers = threads or min(4, os.cpu_count() or 1)
     # taken before reading: a file that changes in between gets a stamp that no longer fits, and is read again
@@ -106,7 +111,8 @@ def inspect(
     done, kept = len(stamps) - len(unknown), len(found)
     if progress and done:
         progress(done, len(stamps))
-    for part, looked in look_at(Decoder(base, min_side, tuple(keepers)), unknown, workers=workers, meanwhile=meanwhile):
+    decoder = Decoder(base, min_side, tuple(keepers), dicom, salt)
+    for part, looked in look_at(decoder, unknown, workers=workers, meanwhile=meanwhile):
         for path, result in zip(part, looked, strict=True):
             if isinstance(result, FileError):
                 faults[path] = result
@@ -118,8 +124,14 @@ def inspect(
     if store and len(found) > kept:
         _save(store, found)
     skips = [Skip(printable(p), faults[p].code, str(faults[p].args[0])) for p in paths if p in faults]
-    _refuse_frames(skips)
+    _refuse(skips)
     return {path: found[path][1] for path in stamps if path in found}, skips
+
+
+def _store_name(root: Path, dicom: DicomReading, salt: bytes | None) -> str:
+    """One cache for each folder and each way to read it."""
+    reading = b"" if (dicom, salt) == (FIRST_WINDOW, None) else f"\0{dicom} ".encode() + (salt or b"")
+    return sha256_bytes(os.fsencode(root) + reading)
 
 
 def _stamps(root: Path, paths: Sequence[str], threads: int) -> dict[str, Stamp | FileError]:
@@ -136,13 +148,19 @@ def _holds(row: Known | None, stamp: Stamp | FileError, min_side: int) -> bool:
     return row is not None and row[0] == stamp and min(row[1].width, row[1].height) >= min_side
 
 
-def _refuse_frames(skips: Sequence[Skip]) -> None:
-    if several := [skip.path for skip in skips if skip.code == "E-FILE-12"]:
-        raise DataError(
-            f"{len(several)} of the files hold several frames: {listed(several)}; export the frame you want of each as "
-            "a single image, or take the files out",
-            code="E-FILE-12",
-        )
+_STOPS = {
+    "E-FILE-12": "files hold several frames; export the frame you want of each as a single image, or take them out",
+    "E-DICOM-04": "DICOM files hold several frames; choose one with --frame first, middle or a number",
+    "E-DICOM-05": "DICOM files need what is not installed",
+}
+
+
+def _refuse(skips: Sequence[Skip]) -> None:
+    """Stop for what the user can mend for all files at once."""
+    for code, what in _STOPS.items():
+        if found := [skip for skip in skips if skip.code == code]:
+            reason = f" (the first {found[0].reason})" if code == "E-DICOM-05" else ""
+            raise DataError(f"{len(found)} {what}{reason}: {listed([skip.path for skip in found])}", code=code)
 
 
 # The cache: one row per path; names are bytes because they need not be UTF-8
@@ -162,6 +180,7 @@ _SCHEMA = pa.schema(
         ("mean", pa.float64()),
         ("colour", pa.bool_()),
         ("reduced", pa.bool_()),
+        ("acquisition", pa.list_(pa.list_(pa.string()))),
     ],
     metadata={_MARK: _VERSION},
 )
@@ -183,6 +202,7 @@ def _row(row: dict[str, object]) -> tuple[str, int, Facts]:
     if not isinstance(path, bytes) or not isinstance(mtime, int) or not isinstance(row["notes"], list):
         raise TypeError("missing value")
     row["notes"] = tuple(row["notes"])
+    row["acquisition"] = tuple(map(tuple, row["acquisition"]))  # type: ignore[call-overload]
     return os.fsdecode(path), mtime, Facts(**row)  # type: ignore[arg-type]
 
 

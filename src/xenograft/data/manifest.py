@@ -33,6 +33,9 @@ SCHEMA = pa.schema(
         ("height", pa.int64()),
         ("bits", pa.int64()),
         ("mode", pa.string()),
+        ("notes", pa.string()),
+        ("colour", pa.bool_()),
+        ("acquisition", pa.string()),
     ]
 )
 
@@ -48,6 +51,8 @@ class Row:
         group: images of one patient, or with identical pixels, share a group; no split ever cuts one.
         sha256, pixels_sha256: hashes of the file and of the decoded pixels. bytes: file size.
         width, height: in pixels. bits: stored depth, 8 or 16. mode: stored colour layout.
+        notes: codes of what was done to it, with spaces between. colour: whether three channels remained.
+        acquisition: JSON mapping of what the file tells about how it was made: no name, date or UID.
     """
 
     id: str
@@ -63,6 +68,9 @@ class Row:
     height: int
     bits: int
     mode: str
+    notes: str = ""
+    colour: bool = False
+    acquisition: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,8 @@ class Manifest:
         synthetic: computer-generated images; every page says so.
         leak_allowed: the user accepted a leak between splits; every page says so.
         facts: sentences that every report on this data set must carry.
+        splits_given: the source named the splits; else they were made here. patients_known: the source tells patients
+            apart; else every image counts as its own.
     """
 
     root: Path
@@ -90,6 +100,8 @@ class Manifest:
     synthetic: bool = False
     leak_allowed: bool = False
     facts: tuple[str, ...] = ()
+    splits_given: bool = False
+    patients_known: bool = True
     notices: tuple[Notice, ...] = ()
     skipped: tuple[Skip, ...] = field(default=())
 

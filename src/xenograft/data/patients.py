@@ -12,11 +12,15 @@ from xenograft.errors import LabelError, Notice, UsageError, listed
 
 
 def with_patients(
-    rows: Sequence[RawRow], spec: DatasetSpec | None, *, regex: str | None, column: str | None
+    rows: Sequence[RawRow], spec: DatasetSpec | None, *, regex: str | None, column: str | None, given: str = ""
 ) -> tuple[list[RawRow], str, list[Notice]]:
     """Rows with their patient keys, how they were found (one sentence), and what to say about it.
 
-    From the regular expression, else the table's column, else the known data set's rule, else none.
+    From the regular expression, else the table's column, else the known data set's rule, else none: a known set without
+    a rule says why.
+
+    Args:
+        given: where the patients that the rows already have are from.
 
     Raises:
         LabelError: the rule finds no key for some images. UsageError: the expression is not one.
@@ -24,15 +28,16 @@ def with_patients(
     if regex is not None:
         rule, keys = _regex_keys(rows, regex)
     elif column is not None or any(row.patient for row in rows):
-        rule, keys = "patient key from the table's patient column", [row.patient for row in rows]
-    elif spec is not None:
+        rule, keys = given, [row.patient for row in rows]
+    elif spec is not None and spec.patient_pattern is not None:
         rule, keys = spec.patient_rule, [spec.patient(row.path) or "" for row in rows]
     else:
+        why = "" if spec is None else f" ({spec.title}: {spec.patient_rule})"
         message = (
             "no patient keys: every image counts as its own patient, so images of one patient may lie in two splits; "
-            "give --patient-column or --patient-regex"
+            f"give --patient-column or --patient-regex{why}"
         )
-        rule = "none: every image counts as its own patient"
+        rule = f"none: every image counts as its own patient{why}"
         return [replace(row, patient=row.id) for row in rows], rule, [Notice("W-LABEL-21", message, len(rows))]
     if missing := [row.path for row, key in zip(rows, keys, strict=True) if not key]:
         raise LabelError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xenograft.data.manifest import Manifest, Row
 from xenograft.data.preprocess import WORKING, Preprocess, prepare, working_side
-from xenograft.data.readers import Picture, decode_picture, read_bytes, read_picture
+from xenograft.data.readers import Picture, decode_picture, read_bytes
 from xenograft.errors import DataError, FileError, printable
 from xenograft.storage import sha256_bytes
 
@@ -39,7 +39,13 @@ def read_prepared(manifest: Manifest, row: Row, preprocess: Preprocess) -> Prepa
             code="E-FILE-19",
         )
     try:
-        picture = decode_picture(data, suffix=path.suffix, min_side=1, working=working_side(preprocess))
+        picture = decode_picture(
+            data,
+            suffix=path.suffix,
+            min_side=1,
+            working=working_side(preprocess),
+            **preprocess.dicom.as_arguments(),
+        )
     except FileError as error:
         raise DataError(f"{printable(row.path)}: {error.args[0]}", code=error.code) from error
     return prepare(picture.pixels, preprocess)
@@ -51,7 +57,9 @@ def file_prepared(path: Path, preprocess: Preprocess) -> Prepared:
     Raises:
         FileError: it cannot be read as an image.
     """
-    return prepare(read_picture(path, working=working_side(preprocess)).pixels, preprocess)
+    arguments = preprocess.dicom.as_arguments()
+    picture = decode_picture(read_bytes(path), suffix=path.suffix, working=working_side(preprocess), **arguments)
+    return prepare(picture.pixels, preprocess)
 
 
 def serves(picture: Picture, preprocess: Preprocess) -> bool:

@@ -24,6 +24,38 @@ way is averaging. Files are inspected at this scale too."""
 
 
 @dataclass(frozen=True, slots=True)
+class DicomReading:
+    """What a DICOM file leaves open.
+
+    Args:
+        frame: of a multi-frame file, ``first``, ``middle`` or a number from 1 on; None refuses such files.
+        centre, width: window in modality units such as Hounsfield; None takes the file's first window.
+    """
+
+    frame: str | None = None
+    centre: float | None = None
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        number = int(self.frame) if self.frame is not None and self.frame.isdecimal() else 0
+        if self.frame is not None and self.frame not in {"first", "middle"} and number < 1:
+            raise UsageError(f"frame {self.frame!r}; first, middle or a number from 1 on", code="E-USAGE-05")
+        if (self.centre is None) != (self.width is None) or (self.width is not None and not self.width > 0):
+            raise UsageError(
+                f"window {self.centre},{self.width}; a centre and a width above 0, e.g. 40,400", code="E-USAGE-05"
+            )
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `xenograft.data.readers.decode_picture`."""
+        frame = int(self.frame) if self.frame is not None and self.frame.isdecimal() else self.frame
+        window = None if self.centre is None or self.width is None else (self.centre, self.width)
+        return {"frame": frame, "window": window}
+
+
+FIRST_WINDOW = DicomReading()
+
+
+@dataclass(frozen=True, slots=True)
 class Preprocess:
     """How an image becomes a network's input. Stored in every run and every bundle.
 
@@ -35,6 +67,7 @@ class Preprocess:
             with black; ``crop`` takes the central square and resizes it.
         window: gray values mapped to 0 and 255. ``auto``: the full range of 8-bit images; for deeper ones the 0.5th
             and 99.5th percentile of the image. Two numbers are stored values.
+        dicom: how DICOM files are read; no other format looks at it.
     """
 
     size: int = 224
@@ -43,6 +76,7 @@ class Preprocess:
     channels: Literal[1, 3] = 1
     fit: Literal["squash", "pad", "crop"] = "squash"
     window: Literal["auto"] | tuple[float, float] = "auto"
+    dicom: DicomReading = FIRST_WINDOW
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 4096:
@@ -63,12 +97,16 @@ class Preprocess:
 
     def as_json(self) -> dict[str, Any]:
         """A mapping that JSON can hold."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if k != "dicom"}
+        # left out where nothing was asked for: keys of caches and bundles made before stay what they were
+        return plain if self.dicom == FIRST_WINDOW else plain | {"dicom": asdict(self.dicom)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `as_json`."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        if "dicom" in values:
+            values["dicom"] = DicomReading(**values["dicom"])
         return cls(**values)
 
 

@@ -47,6 +47,18 @@ def youden(labels: Labels, scores: Scores) -> float:
     return float(best[np.argmin(np.abs(best - FIXED))])
 
 
+def thresholds_for(labels: Labels, probabilities: Scores) -> dict[str, float]:
+    """``fixed`` 0.5, and Youden's J where there are two classes with enough images. Give it validation data.
+
+    Args:
+        labels: (N,) class index. probabilities: (N, C).
+    """
+    thresholds = {"fixed": FIXED}
+    if probabilities.shape[1] == 2 and enough(labels):
+        thresholds["youden"] = youden(labels, probabilities[:, 1])
+    return thresholds
+
+
 def enough(labels: Labels) -> bool:
     """Whether both classes have `MIN_PER_CLASS` images or more, so that a chosen threshold means something.
 

@@ -33,9 +33,24 @@ def sentences(view: View) -> list[str]:
     else:
         said.append("No run without pretrained weights is there to compare it with.")
     said += _overall(view, metric)
+    said += _without_anatomy(view, metric)
     if view.most_seeds == 1:
         said.append("Each combination was run with one seed, so how much results vary between seeds is unknown.")
     return said
+
+
+def _without_anatomy(view: View, metric: str) -> list[str]:
+    """What the same test images give away without being looked at."""
+    score = view.baseline(view.main_policy, metric)
+    if score is None:
+        return []
+    ends = style.interval(score.low, score.high, metric=metric).replace("–", " to ")
+    unit = " %" if metric in style.PERCENT else ""
+    return [
+        f"A classifier that sees no anatomy, only properties such as file size and gray-value statistics, reaches "
+        f"{_short(metric)} {style.number(score.value, metric=metric)}{unit} ({view.level} CI {ends}) "
+        "on the same images."
+    ]
 
 
 def _chosen(view: View) -> Group:

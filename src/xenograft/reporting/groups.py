@@ -165,6 +165,14 @@ class View:
         """The first run's test scorecard: its counts, resamples and level hold for every run."""
         return self.study.runs[0].test
 
+    def baseline(self, policy: str, metric: str) -> Score | None:
+        """A test metric of the classifier that sees no anatomy; None where the study recorded none."""
+        entry = _entry(self.data["baseline"]["test"], policy, metric, None) if self.data.get("baseline") else None
+        if entry is None:
+            return None
+        value = float(entry["value"])
+        return Score(value, entry.get("low"), entry.get("high"), None, None, (value,))
+
     @property
     def level(self) -> str:
         """The confidence level as text: ``95 %``, with a space that does not break."""

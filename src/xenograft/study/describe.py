@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +30,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command: str) -> StudyRecord:
+def study_record(
+    config: StudyConfig, manifest: Manifest, folder: Path, command: str, *, look: Callable[[], dict[str, Any]]
+) -> StudyRecord:
     """The record of a study before its runs; keeps the date and the time spent of a study that goes on.
+
+    Args:
+        look: audits the data; called for a new study.
 
     Raises:
         DataError: the folder's study was made from other data.
@@ -44,6 +50,7 @@ def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command:
         )
     if known is not None:
         _check_settings(known.config, config.as_json(), folder)
+    before = known.data if known is not None else {}
     data: dict[str, Any] = {
         "name": manifest.name,
         "catalog": manifest.catalog,
@@ -57,6 +64,8 @@ def study_record(config: StudyConfig, manifest: Manifest, folder: Path, command:
         "notices": [asdict(notice) for notice in manifest.notices],
         "facts": list(manifest.facts),
         "examples": _write_examples(manifest, folder, config),
+        "audit": before.get("audit") or look(),
+        "baseline": before.get("baseline"),
     }
     return StudyRecord(
         title=_title(manifest.name, config.as_json() if known is None else _grown(known.config, config.as_json())),
@@ -97,7 +106,11 @@ def _title(data: str, config: dict[str, Any]) -> str:
 
 def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> dict[str, list[str]]:
     """A few training images of each class as the networks see them (the paper's Fig. 2)."""
-    preprocess = Preprocess(channels=3 if config.colour else 1, fit=config.fit)  # type: ignore[arg-type]
+    preprocess = Preprocess(
+        channels=3 if config.colour else 1,
+        fit=config.fit,  # type: ignore[arg-type]
+        dicom=config.reading.dicom,
+    )
     train = manifest.subset("train")
     examples: dict[str, list[str]] = {}
     for index, label in enumerate(manifest.classes):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xenograft.data.batches import PixelSources
+from xenograft.data.decoding import Keeper
 from xenograft.data.ingest import ingest
 from xenograft.data.manifest import Manifest
 from xenograft.data.prepared import distinct
@@ -23,14 +24,16 @@ def read_data(
     watcher: Watcher,
     skip_report: Path | None = None,
     preprocesses: Sequence[Preprocess] = (),
+    keepers: Sequence[Keeper] = (),
     meanwhile: Callable[[], None] | None = None,
+    quiet: bool = False,
 ) -> Manifest:
     """The manifest of a study; its notices are said once.
 
     Args:
         cache: where facts about files are kept. skip_report: file for the list of skipped images.
         preprocesses: those that the study will use; what is decoded to be inspected is kept for them.
-        meanwhile: see `xenograft.data.inspect.inspect`.
+        keepers, meanwhile: see `xenograft.data.inspect.inspect`. quiet: say nothing of what was noticed.
     """
     manifest = ingest(
         config.data,
@@ -39,9 +42,16 @@ def read_data(
         threads=config.threads,
         skip_report=skip_report,
         progress=_milestones(watcher),
-        keepers=[pixels.of(preprocess) for preprocess in distinct(preprocesses)],
+        keepers=[*(pixels.of(preprocess) for preprocess in distinct(preprocesses)), *keepers],
         meanwhile=meanwhile,
     )
+    if not quiet:
+        _say(manifest, watcher)
+    return manifest
+
+
+def _say(manifest: Manifest, watcher: Watcher) -> None:
+    """What was read, and everything noticed."""
     if len(manifest.classes) == 2:
         watcher.say(f"positive class: {printable(manifest.classes[1])}")
     counts = manifest.counts()
@@ -52,7 +62,6 @@ def read_data(
         watcher.say(str(notice))
     if manifest.skipped:
         watcher.say(f"{len(manifest.skipped)} files were skipped; see skipped.csv")
-    return manifest
 
 
 def _milestones(watcher: Watcher) -> Callable[[int, int], None]:

@@ -83,7 +83,8 @@ class StudyRecord:
             ({split: {class: {"images": n, "patients": n}}}), ``patient_rule``, ``split_rule``, ``skipped``
             ([{"path", "code", "reason"}]), ``notices`` ([{"code", "message", "count", "items"}]),
             ``facts`` (sentences that every report on this data set must carry),
-            ``examples`` ({class: [file below the study folder, ...]}).
+            ``examples`` ({class: [file below the study folder, ...]}), ``audit`` (`xenograft.auditing.record.summary`),
+            ``baseline`` (`xenograft.study.baseline`; None until the runs are finished).
         environment: ``python``, ``platform``, ``cpu``, ``cores``, ``memory_gb``, ``gpu``, ``packages``.
         comparisons: paired differences on test, one mapping each: ``backbone``, ``lr_scale``, ``a``, ``b`` (recipes;
             the difference is a minus b), ``metric``, ``difference``, ``low``, ``high``, ``resamples``.

@@ -9,17 +9,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from xenograft.auditing.material import Material
+from xenograft.auditing.record import summary
+from xenograft.auditing.run import CHEAP, run_checks
 from xenograft.backbones import catalog
 from xenograft.backbones.zoo import zoo
 from xenograft.caching import trim
 from xenograft.data.batches import PixelSources
+from xenograft.data.glance import GlanceStore
 from xenograft.data.ingest import write_skips
+from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import ProcessError, UsageError, printable
 from xenograft.study.arm import Arm
+from xenograft.study.baseline import baseline
 from xenograft.study.config import StudyConfig
 from xenograft.study.describe import study_record, write_manifest
 from xenograft.study.differences import compare_arms
@@ -73,6 +80,7 @@ def _run_alone(
     skips = None if begun else folder / "skipped.csv"
     arms = list(plan(config))
     pixels = open_pixels(config, cache)
+    glances = GlanceStore(cache / "glances", dicom=config.reading.dicom)
     manifest = read_data(
         config,
         pixels,
@@ -80,6 +88,7 @@ def _run_alone(
         watcher=watcher,
         skip_report=skips,
         preprocesses=[arm.preprocess for arm in arms],
+        keepers=[glances],
         meanwhile=lambda: _load_libraries(arms),
     )
     # late: torch takes seconds to load, which a mistake in DATA need not wait for
@@ -93,7 +102,7 @@ def _run_alone(
     if config.size is not None:
         for spec in dict.fromkeys(arm.spec for arm in arms):
             runs.check_size(spec, config.size)
-    record = study_record(config, manifest, folder, command)
+    record = study_record(config, manifest, folder, command, look=lambda: _looked(manifest, glances))
     finished = {arm.id for arm in arms if runs.is_finished(folder, arm, manifest, workshop)}
     write_study(folder, record)
     write_manifest(folder, manifest)
@@ -116,6 +125,9 @@ def _run_alone(
         watcher.end(f"{arm.id}: {runs.headline(run)}")
     trim(cache, config.cache_bytes, workshop.keys())
     study = Study.load(folder)
+    record.data["baseline"] = record.data["baseline"] or baseline(
+        Material(manifest, glances.read(manifest)), resamples=config.resamples
+    )
     record = replace(
         record,
         comparisons=compare_arms(study, resamples=config.resamples),
@@ -123,6 +135,12 @@ def _run_alone(
     )
     write_study(folder, record)
     return replace(study, record=record)
+
+
+def _looked(manifest: Manifest, glances: GlanceStore) -> dict[str, Any]:
+    """The quick part of an audit; leaks were refused before."""
+    findings, _ = run_checks(Material(manifest, glances.read(manifest)), CHEAP)
+    return summary(findings)
 
 
 def _load_libraries(arms: Sequence[Arm]) -> None:
@@ -152,6 +170,7 @@ def plan(config: StudyConfig) -> Iterator[Arm]:
             std=spec.std,
             channels=3 if config.colour else 1,
             fit=config.fit,  # type: ignore[arg-type]  # checked by StudyConfig
+            dicom=config.reading.dicom,
         ).normalised(config.normalise)
         for recipe in config.recipes:
             convex = config.recipe(recipe).solver == "logistic"  # it has no learning rate

@@ -22,7 +22,7 @@ from xenograft.data.prepared import read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, UsageError, printable
 from xenograft.evaluate.scorecard import scorecard
-from xenograft.evaluate.threshold import FIXED, enough, youden
+from xenograft.evaluate.threshold import thresholds_for
 from xenograft.features.engine import choose_engine, torch_device
 from xenograft.storage import atomic_write, read_json, sha256_of
 from xenograft.study import environment
@@ -142,15 +142,11 @@ def train_arm(
 
 
 def validation_sample(
-    study: Study, config: StudyConfig, run: RunRecord, *, count: int = 32
+    study: Study, config: StudyConfig, run: RunRecord, *, cache: Path | None = None, count: int = 32
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """(n, C, S, S) prepared validation images and (n, classes) recorded scores, to compare an exported model with."""
     table = pq.read_table(study.folder / "manifest.parquet")
-    root = config.reading.images or (config.data if config.data.is_dir() else config.data.parent)
-    if not root.is_dir():
-        raise DataError(
-            f"the images of {printable(study.folder)} are not at {printable(root)} any more", code="E-DATA-06"
-        )
+    root = config.reading.listing(config.data, cache).root
     manifest = Manifest(root, "", tuple(study.record.classes), table, "", "").subset("val")
     preprocess = Preprocess.from_json(run.preprocess)
     step = max(1, len(manifest) // count)
@@ -161,10 +157,7 @@ def validation_sample(
 
 def choose_thresholds(val: Manifest, probabilities: Any) -> dict[str, float]:
     """``fixed`` 0.5, and Youden's J on validation where both classes have enough images (L13)."""
-    thresholds = {"fixed": FIXED}
-    if len(val.classes) == 2 and enough(val.labels):
-        thresholds["youden"] = youden(val.labels, probabilities[:, 1])
-    return thresholds
+    return thresholds_for(val.labels, probabilities)
 
 
 def fingerprint(arm: Arm, manifest: Manifest, workshop: Workshop) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xenograft.data.facts import Skip
 from xenograft.errors import DataError, Notice, UsageError, printable
+
+if TYPE_CHECKING:
+    from xenograft.data.importers.volumes import SliceRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Listing:
 
     Args:
         declared_splits, declared_labels: those that the source names, also where no row of theirs is left.
+        patient_rule: where the rows' patients are from, if they have any.
     """
 
     root: Path
@@ -39,6 +44,7 @@ class Listing:
     skipped: tuple[Skip, ...] = ()
     declared_splits: frozenset[str] = frozenset()
     declared_labels: frozenset[str] = frozenset()
+    patient_rule: str = "patient key from the table's patient column"
 
 
 SPLIT_NAMES = {
@@ -64,25 +70,44 @@ def read_listing(
     images: Path | None = None,
     patient_column: str | None = None,
     label_column: str | None = None,
+    cache: Path | None = None,
+    slices: SliceRule | None = None,
 ) -> Listing:
-    """List a folder or a CSV/TSV/Parquet table.
+    """List a folder of images or volumes, a CSV/TSV/Parquet table, or an NPZ file.
+
+    Args:
+        data: folder or file. images, patient_column, label_column: of a table.
+        cache: folder for what is converted (volumes, NPZ); None for one that goes when the process ends.
+        slices: which slices of volumes.
 
     Raises:
-        DataError: there is nothing at `data`, or it is of no known kind. UsageError: columns of a folder.
+        DataError: there is nothing at `data`, or it is of no known kind. UsageError: columns of what is no table,
+            slices of what are no volumes. MissingPackage: volumes without nibabel.
     """
-    from xenograft.data.importers import folder, table
+    from xenograft.data.importers import folder, npz, table, volumes
 
-    if data.is_dir():
-        if images or patient_column or label_column:
-            raise UsageError(
-                f"{printable(data)} is a folder; --images, --label-column and --patient-column speak of a table",
-                code="E-USAGE-08",
-            )
-        return folder.read(data)
+    suffix = data.suffix.lower()
     if not data.exists():
         raise DataError(f"there is nothing at {printable(data)}; give a folder or a table", code="E-DATA-06")
-    if data.suffix.lower() in table.SUFFIXES:
+    if (images or patient_column or label_column) and (data.is_dir() or suffix in npz.SUFFIXES):
+        kind = "a folder" if data.is_dir() else "an NPZ file"
+        raise UsageError(
+            f"{printable(data)} is {kind}; --images, --label-column and --patient-column speak of a table",
+            code="E-USAGE-08",
+        )
+    if data.is_dir() and volumes.holds_volumes(data):
+        return volumes.read(data, cache=cache, slices=slices)
+    if slices is not None:
+        raise UsageError(
+            f"{printable(data)} holds no volumes in class folders; slices speak of these", code="E-USAGE-18"
+        )
+    if data.is_dir():
+        return folder.read(data)
+    if suffix in npz.SUFFIXES:
+        return npz.read(data, cache=cache)
+    if suffix in table.SUFFIXES:
         return table.read(data, images=images, patient_column=patient_column, label_column=label_column)
     raise DataError(
-        f"{printable(data)} is not a folder, CSV, TSV or Parquet file; these are what can be read", code="E-DATA-06"
+        f"{printable(data)} is not a folder, CSV, TSV or Parquet file, nor NPZ; these are what can be read",
+        code="E-DATA-06",
     )

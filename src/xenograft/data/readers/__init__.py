@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from xenograft.data.readers import photo
+from xenograft.data.readers import dicom, photo
 from xenograft.data.readers.picture import Picture
 from xenograft.errors import FileError
 
@@ -16,12 +16,20 @@ FILE_LIMIT = 1 << 30
 """Most bytes a file may have: above the largest uncompressed image within `picture.PIXEL_LIMIT`."""
 
 NOTE_TEXT: dict[str, str] = {
+    "W-DICOM-03": "stored with white at 0 (MONOCHROME1), turned round; nothing to do",
+    "W-DICOM-08": "offers several windows or lookup tables, the first was used; give a window if it is the wrong one",
+    "W-DICOM-10": "palette or YBR colours converted to RGB; look at one",
+    "W-DICOM-11": "names no patient (PatientID), so that a patient's images could be split; give patients in a table",
+    "W-DICOM-13": "says that text is burned into the pixels: it may identify the patient and predict the label; mask",
+    "W-DICOM-14": "asks for no usable window: the range that the file could hold was used; give a window if it is flat",
     "W-FILE-03": "the name's ending promises another format; read by content; rename the file",
     "W-FILE-05": "stored as CMYK (a print format), converted to RGB; export from the source as gray or RGB",
     "W-FILE-07": "palette or transparency converted, transparent parts on black; check that nothing was hidden",
     "W-FILE-08": "turned upright by its EXIF orientation; check one, and remove the tag if it is wrong",
     "W-FILE-13": "float, signed or 32-bit values mapped to unsigned 8 or 16 bits, float and 32-bit from this image's "
     "own minimum and maximum; export 16-bit if values must compare between images",
+    "W-FILE-22": "EXIF tells where it was taken (GPS); remove it before the file is passed on",
+    "W-FILE-23": "EXIF holds a person's name or a comment; remove it before the file is passed on",
     "W-FILE-20": "every pixel has the same value; look at the image and remove it if it is empty",
 }
 """What each note means and what to do about it."""
@@ -33,7 +41,6 @@ _SIGNATURES = (
     (0, b"8BPS", "Photoshop"),
     (0, b"\xd7\xcd\xc6\x9a", "WMF"),
     (40, b" EMF", "EMF"),
-    (128, b"DICM", "DICOM"),
     (344, b"n+1\0", "NIfTI"),
     (344, b"ni1\0", "NIfTI"),
     (0, b"\x1f\x8b", "gzip"),
@@ -66,19 +73,31 @@ def read_picture(path: Path, *, root: Path | None = None, min_side: int = 16, wo
     return decode_picture(read_bytes(path, root), suffix=path.suffix, min_side=min_side, working=working)
 
 
-def decode_picture(data: bytes, *, suffix: str = "", min_side: int = 16, working: int | None = None) -> Picture:
+def decode_picture(
+    data: bytes,
+    *,
+    suffix: str = "",
+    min_side: int = 16,
+    working: int | None = None,
+    frame: str | int | None = None,
+    window: tuple[float, float] | None = None,
+    salt: bytes | None = None,
+) -> Picture:
     """Decode the bytes of one image file with the family of readers that its content asks for.
 
     Args:
         data: the file's bytes.
         suffix: the file name's ending; a note is made when it promises another format.
         min_side, working: as `read_picture`.
+        frame, window, salt: of DICOM only, as `xenograft.data.readers.dicom.decode`.
 
     Raises:
         FileError: as `read_picture`.
     """
     if not data:
         raise FileError("is empty (zero bytes); copy or export it again", code="S-FILE-01")
+    if dicom.sniff(data):
+        return dicom.decode(data, suffix=suffix, min_side=min_side, frame=frame, window=window, salt=salt)
     if photo.sniff(data):
         return photo.decode(data, suffix=suffix, min_side=min_side, working=working)
     if kind := _looks_like(data):

@@ -19,7 +19,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, WebPImag
 from xenograft.data.readers import png, tiff
 from xenograft.data.readers.decoder import pillow
 from xenograft.data.readers.picture import Picture, Stored, check_size, cut, damaged, finish, several_frames
-from xenograft.data.readers.tags import orientation
+from xenograft.data.readers.tags import identifying, orientation
 from xenograft.errors import FileError
 
 SUFFIXES = {
@@ -106,6 +106,7 @@ def _jpeg(data: bytes, min_side: int, working: int | None) -> Stored:
     size = image.size
     stored = pillow(image, min_side, working=working, collapse=True)
     stored.orientation, stored.lossy, stored.size = orientation(exif), True, size
+    stored.notes += identifying(exif)
     return stored
 
 
@@ -179,6 +180,7 @@ def _webp(data: bytes, min_side: int) -> Stored:
     image = WebPImagePlugin.WebPImageFile(BytesIO(data))
     stored = pillow(image, min_side, collapse=True)
     stored.orientation = orientation(image.info.get("exif"))
+    stored.notes += identifying(image.info.get("exif"))
     stored.lossy = b"VP8L" not in names
     return stored
 

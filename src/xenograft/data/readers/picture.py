@@ -27,9 +27,10 @@ class Picture:
         width: pixels of the upright image as stored in the file, whatever scale was decoded.
         height: likewise.
         bits: 8 or 16, the depth of `pixels`; below 8 bits as stored is spread over 0..255, 9-15 bits keep their values.
-        format: ``jpeg``, ``png``, ``tiff``, ``bmp``, ``gif`` or ``webp``.
+        format: ``jpeg``, ``png``, ``tiff``, ``bmp``, ``gif``, ``webp`` or ``dicom``.
         mode: how it was stored: ``gray``, ``rgb``, ``palette``, ``rgba``, ``gray_alpha`` or ``cmyk``.
         notes: codes of what was done to it, sorted; `xenograft.data.readers.NOTE_TEXT` says what they mean.
+        acquisition: what the file tells about how it was made, as sorted (name, value) pairs; no name, date or UID.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -39,6 +40,7 @@ class Picture:
     format: str
     mode: str
     notes: tuple[str, ...] = ()
+    acquisition: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from PIL import PngImagePlugin
 
 from xenograft.data.readers.decoder import on_black, opencv, pillow
 from xenograft.data.readers.picture import Stored, check_size, cut, several_frames
-from xenograft.data.readers.tags import orientation
+from xenograft.data.readers.tags import identifying, orientation
 from xenograft.errors import printable
 
 
@@ -43,7 +43,9 @@ def decode(data: bytes, min_side: int) -> Stored:
     key = _first(chunks, b"tRNS")
     if colour in {0, 2} and len(key) == 2 * (colour + 1):
         _key_to_black(stored, struct.unpack(f">{colour + 1}H", key), depth)
-    stored.orientation = orientation(_first(chunks, b"eXIf"))
+    exif = _first(chunks, b"eXIf")
+    stored.orientation = orientation(exif)
+    stored.notes += identifying(exif)
     return stored
 
 

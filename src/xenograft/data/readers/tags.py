@@ -37,6 +37,10 @@ class Tiff:
         self.word = "Q" if self.big else "I"
         self.first = self._unpack(self.word, 8 if self.big else 4)
 
+    def count(self, entry: bytes) -> int:
+        """How many values a raw directory entry has; text has at least its closing zero."""
+        return int(struct.unpack_from(self.order + self.word, entry, 4)[0])
+
     def _unpack(self, form: str, at: int) -> int:
         return int(struct.unpack_from(self.order + form, self.data, at)[0])
 
@@ -85,3 +89,20 @@ def orientation(exif: object) -> int:
         return file.page(file.first, wanted={274})[0].one(274, 1)
     except (struct.error, FileError, IndexError):
         return 1
+
+
+_PLACE = 0x8825  # the directory of GPS tags
+_PERSON = {0x013B: "Artist", 0x8298: "Copyright", 0x9C9C: "XPComment", 0x9C9D: "XPAuthor"}
+
+
+def identifying(exif: object) -> list[str]:
+    """Notes on what EXIF may tell about people: a place (W-FILE-22), a name or a comment (W-FILE-23)."""
+    if not isinstance(exif, bytes) or not exif:
+        return []
+    try:
+        file = Tiff(exif.removeprefix(b"Exif\0\0"))
+        page = file.page(file.first, wanted={_PLACE, *_PERSON})[0]
+    except (struct.error, FileError, IndexError):
+        return []
+    names = [tag for tag in _PERSON if tag in page.entries and file.count(page.entries[tag]) > 1]
+    return ["W-FILE-22"] * (_PLACE in page.entries) + ["W-FILE-23"] * bool(names)

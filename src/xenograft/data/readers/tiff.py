@@ -12,7 +12,7 @@ from PIL import TiffImagePlugin
 
 from xenograft.data.readers.decoder import on_black, opencv, pillow
 from xenograft.data.readers.picture import PIXEL_LIMIT, Array, Stored, check_size, cut, several_frames, unknown
-from xenograft.data.readers.tags import SINGLE, Page, Tiff
+from xenograft.data.readers.tags import SINGLE, Page, Tiff, identifying
 from xenograft.errors import FileError
 
 _PIXEL_TAGS = {*SINGLE, 258, 273, 279, 292, 293, 320, 324, 325, 338, 339, 347, *range(512, 522), 529, 530, 532}
@@ -34,6 +34,7 @@ def decode(data: bytes, min_side: int) -> Stored:
     if stored.pixels.shape[:2] != (height, width):
         raise cut("tiff", "size differs from the declared one")
     stored.orientation = page.one(274, 1)
+    stored.notes += identifying(data)
     return stored
 
 

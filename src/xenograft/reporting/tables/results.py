@@ -20,6 +20,8 @@ _METRICS = (
     "average_precision",
 )
 _HEADS = {"average_precision": "AP", "specificity": "Specif. %", "accuracy": "Acc. %", "precision": "Precis. %"}
+BASELINE = "baseline"
+"""Kind of the baseline's row, which looks apart from the models'."""
 _CLASS_METRICS = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 
 
@@ -50,12 +52,12 @@ def _table(view: View, groups: Sequence[Group], name: str, number: str, title: s
     several = len({group.lr_scale for group in groups}) > 1
     blocks = []
     for policy in view.policies:
-        rows: list[Row] = []
+        rows = _baseline(view, policy, metrics)
         for i, group in enumerate(groups):
             if any(policy in run.test["policies"] for run in group.runs):
                 rows.append(_row(group, policy, metrics, several=several, named=i == 0 or _new(groups, i)))
                 rows += _published(view, group, policy, metrics)
-        if rows:
+        if any(row.kind != BASELINE for row in rows):
             blocks.append(Block(policy_name(view, groups, policy), tuple(rows), policy))
     return Table(
         name=name,
@@ -90,6 +92,9 @@ def _caption(view: View, metrics: Sequence[str], *, published_rows: bool) -> str
             else ("G-mean: square root of sensitivity times specificity.")
         )
         parts.append(words)
+    if view.data.get("baseline"):
+        seen = ", ".join(view.data["baseline"]["families"])
+        parts.append(f"No anatomy: sees nothing but {seen}; what a model adds to it is what it saw in the picture.")
     if published_rows:
         parts.append("Rows in italics: published by Gu & Lee 2024, where no interval is given.")
     parts.append("Nothing is set in bold: the largest of several figures is partly the luckiest.")
@@ -152,6 +157,19 @@ def score_cell(score: Score | None, metric: str) -> Cell:
         notes.append(", ".join(style.number(value, metric=metric) for value in score.range))
     raw = (score.value, score.low, score.high, score.spread)
     return Cell(style.number(score.value, metric=metric), tuple(note for note in notes if note), raw)
+
+
+def _baseline(view: View, policy: str, metrics: Sequence[str]) -> list[Row]:
+    """The row that every model has to beat: a classifier that sees no anatomy."""
+    scores = [view.baseline(policy, metric) for metric in metrics]
+    if not any(scores):
+        return []
+    first = (
+        Cell("No anatomy", raw=("trivial features", 1)),
+        Cell("baseline", notes=("logistic regression",), raw=("baseline", None, "this study")),
+    )
+    cells = (score_cell(score, metric) for score, metric in zip(scores, metrics, strict=True))
+    return [Row((*first, *cells), BASELINE)]
 
 
 def _published(view: View, group: Group, policy: str, metrics: Sequence[str]) -> list[Row]:

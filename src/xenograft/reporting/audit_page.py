@@ -1,0 +1,109 @@
+"""An audit -> ``index.html``: one page without scripts or network, pictures inside it. Loads no plotting library."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from xenograft.auditing.finding import Finding
+from xenograft.auditing.record import Audit
+from xenograft.data.prepared import file_prepared
+from xenograft.data.preprocess import Preprocess
+from xenograft.errors import FileError, printable
+from xenograft.storage import atomic_write, safe_join
+
+SHOWN = 8
+"""Examples of one finding that the page shows."""
+
+_THUMBNAIL = Preprocess(size=112, fit="pad")
+_WIDTH, _HEIGHT = 300, 110  # of one histogram, in SVG units
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_SHORTCUT = "A-SHORT-"
+_HEADINGS = {
+    "error": "Errors: training on these data is refused",
+    "warning": "Warnings: look at these before you trust a result",
+    "note": "Notes: worth knowing",
+}
+
+
+def render(audit: Audit, folder: Path, *, root: Path) -> Path:
+    """Write the page of an audit and return its path.
+
+    Args:
+        folder: of the audit. root: folder of the images, for thumbnails; files that went away have none.
+    """
+    environment = Environment(
+        loader=PackageLoader("xenograft.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    html = environment.get_template("audit.html.j2").render(
+        audit=audit,
+        tally=audit.tally(),
+        headings=_HEADINGS,
+        shown=SHOWN,
+        thumbnails=_thumbnails(root, audit.findings),
+        histograms=[(split, _histogram(of_classes, audit.classes)) for split, of_classes in audit.histograms.items()],
+        colours=dict(zip(audit.classes, _COLOURS * (1 + len(audit.classes) // len(_COLOURS)), strict=False)),
+        bars=[bar for finding in audit.findings if (bar := _bar(finding)) is not None],
+        listed_patients=_patients(audit.counts),
+    )
+    return atomic_write(folder / "index.html", html)
+
+
+def _thumbnails(root: Path, findings: Iterable[Finding]) -> dict[str, str]:
+    """Path -> data URI, for the examples that the page shows."""
+    wanted = {name for f in findings for item in f.items[:SHOWN] for name in item if not f.numbers.get("sensitive")}
+    found = {}
+    for name in wanted:
+        try:
+            path = safe_join(root, name)
+            if path.is_file():
+                pixels = file_prepared(path, _THUMBNAIL)[0]
+                encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+                found[name] = "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+        except (FileError, OSError, ValueError):
+            continue
+    return found
+
+
+def _histogram(of_classes: Mapping[str, Sequence[float]], classes: Sequence[str]) -> list[tuple[str, str]]:
+    """(class, points of an SVG line) of one split; the highest bin of all fills the height, the ends left out.
+
+    Black surroundings and burned-out letters would else hide everything between them.
+    """
+    top = max(max(shares[1:-1], default=0.0) for shares in of_classes.values()) or 1.0
+    lines = []
+    for name in classes:
+        if name in of_classes:
+            shares = of_classes[name]
+            step = _WIDTH / (len(shares) - 1)
+            points = (f"{k * step:.1f},{_HEIGHT * (1 - min(1.0, s / top)):.1f}" for k, s in enumerate(shares))
+            lines.append((name, " ".join(points)))
+    return lines
+
+
+def _bar(finding: Finding) -> dict[str, Any] | None:
+    """What one line of the shortcut figure shows, or None for other findings."""
+    if not finding.code.startswith(_SHORTCUT):
+        return None
+    name = finding.title.removesuffix(" alone predicts the label")
+    intervals = [(key, finding.numbers[key]) for key in ("pooled", "test") if finding.numbers.get(key)]
+    known = [(key, i) for key, i in intervals if None not in (i["value"], i["low"], i["high"])]
+    return {"name": name, "severity": finding.severity, "intervals": known} if known else None
+
+
+def _patients(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, tuple[int, int]]:
+    """Split -> (images, patients summed over classes)."""
+    return {
+        split: (sum(c["images"] for c in of.values()), sum(c["patients"] for c in of.values()))
+        for split, of in counts.items()
+    }
