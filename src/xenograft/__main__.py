@@ -2,7 +2,7 @@
 
 import sys
 
-from xenograft.cli.main import entry
+from xenograft.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(entry())
+    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import signal
 import sys
@@ -69,13 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
-
-
-def entry() -> int:
-    """`main` as a program of its own: the memory is not searched for garbage once more before it is given back."""
-    status = main()
-    gc.freeze()
-    return status
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
