@@ -10,9 +10,11 @@ from xenograft.data.catalog import DatasetSpec
 from xenograft.data.importers import RawRow
 from xenograft.errors import LabelError, Notice, UsageError, listed
 
+COLUMN = "patient key from the table's patient column"
+
 
 def with_patients(
-    rows: Sequence[RawRow], spec: DatasetSpec | None, *, regex: str | None, column: str | None, given: str = ""
+    rows: Sequence[RawRow], spec: DatasetSpec | None, *, regex: str | None, column: str | None, given: str = COLUMN
 ) -> tuple[list[RawRow], str, list[Notice]]:
     """Rows with their patient keys, how they were found (one sentence), and what to say about it.
 
