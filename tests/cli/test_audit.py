@@ -76,3 +76,15 @@ def test_another_folder_is_not_overwritten(data: Path, tmp_path: Path, capsys: p
     (tmp_path / "audit" / "thesis.txt").write_text("mine", encoding="utf-8")
     assert run(data, tmp_path) == 2
     assert "E-USAGE-13" in capsys.readouterr().err
+
+
+def test_features_of_a_backbone_are_looked_at(
+    data: Path, tmp_path: Path, made_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--backbone", "resnet18", "--weights-dir", str(made_weights), "--offline", "--precision", "f32"]
+    assert run(data, tmp_path, *more) == 0
+    assert "embedding with ResNet18" in capsys.readouterr().out
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))
+    assert found["features"] == "resnet18"
+    reasons = [f["message"] for f in found["findings"] if f["code"].startswith(("A-LABEL", "A-SHIFT"))]
+    assert not [reason for reason in reasons if "needs features" in reason]
