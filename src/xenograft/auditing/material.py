@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -74,10 +74,3 @@ class Material:
     def numbers(self, column: str) -> NDArray[np.float64]:
         """(N,) one numeric column of the manifest: bytes, width, height, bits."""
         return np.array(self.manifest.column(column), dtype=np.float64)
-
-    def take(self, positions: NDArray[np.int64]) -> Material:
-        """The images at `positions`."""
-        features = None if self.features is None else self.features[positions]
-        return replace(
-            self, manifest=self.manifest.take(positions), glances=self.glances.take(positions), features=features
-        )

@@ -64,11 +64,6 @@ class Glances:
     def __len__(self) -> int:
         return len(self.statistics)
 
-    def take(self, positions: NDArray[np.int64] | Sequence[int]) -> Glances:
-        """Those at `positions`."""
-        chosen = np.asarray(positions, dtype=np.int64)
-        return Glances(self.thumbnails[chosen], self.histograms[chosen], self.statistics[chosen])
-
 
 class GlanceStore:
     """Takes the pictures that inspection decodes, and gives their rows back in the order of a manifest.

@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,116 +20,24 @@ from xenograft.data.dicom_patients import RULE as DICOM_RULE
 from xenograft.data.dicom_patients import dicom_patients, salt_for
 from xenograft.data.facts import Facts, Skip
 from xenograft.data.identity import comparable
-from xenograft.data.importers import Listing, RawRow, folded, read_listing
-from xenograft.data.importers.volumes import SliceRule
+from xenograft.data.importers import Listing, RawRow, folded
 from xenograft.data.inspect import inspect
 from xenograft.data.leaks import check_splits
 from xenograft.data.manifest import SCHEMA, SPLITS, Manifest
+from xenograft.data.options import IngestOptions
 from xenograft.data.patients import with_patients
-from xenograft.data.preprocess import DicomReading
 from xenograft.data.readers import NOTE_TEXT
 from xenograft.data.split import assign, linked_groups
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
 from xenograft.storage import write_csv
+
+__all__ = ["IngestOptions", "ingest", "write_skips"]
 
 Progress = Callable[[int, int], None]
 
 # names that stand for "nothing found"; such a class comes first, so that scores speak of the other one
 _NEGATIVE = re.compile(r"(normal|negative|healthy|benign|controls?|none|no|non|not|without|absent|clear|false|0)\b")
 _MIN_PER_CLASS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class IngestOptions:
-    """Everything about reading a data set that the user can choose; the defaults are the command line's.
-
-    Args:
-        images: folder of the images of a table. label_column, patient_column: names in the table.
-        patient_regex: searched in the path; the key is its group ``patient``, else its groups joined by a slash, else
-            the match.
-        catalog: name of a known data set, ``auto`` to recognise one, ``none`` for no rule.
-        positive: the positive class of two.
-        val, test: shares held out where the source gives no split. split_seed: for these.
-        max_skip: share of files that may be skipped. min_side: smallest accepted side in pixels.
-        frame, window: of DICOM files, see `DicomReading`; the window as ``centre,width``.
-        slices: of volumes, ``axis:which``, see `SliceRule`, e.g. ``2:middle``, ``2:all`` or ``0:5`` for every fifth.
-        allow_leak: go on after a leak, and say so on every page.
-    """
-
-    images: Path | None = None
-    label_column: str | None = None
-    patient_column: str | None = None
-    patient_regex: str | None = None
-    catalog: str = "auto"
-    positive: str | None = None
-    val: float = 0.15
-    test: float = 0.2
-    split_seed: int = 0
-    max_skip: float = 0.01
-    min_side: int = 16
-    allow_leak: bool = False
-    frame: str | None = None
-    window: str | None = None
-    slices: str | None = None
-
-    def __post_init__(self) -> None:
-        _ = self.dicom, self.slice_rule  # said before any file is opened
-        for name in ("val", "test", "max_skip", "min_side", "split_seed"):  # a TOML file may hold anything
-            if not isinstance(getattr(self, name), int | float):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; a number is needed", code="E-USAGE-11")
-        for name in ("val", "test"):
-            if not 0 < getattr(self, name) <= 0.5:
-                raise UsageError(f"{name} is {getattr(self, name)}; a share above 0, at most 0.5", code="E-USAGE-11")
-        if not 0 <= self.max_skip <= 1 or self.min_side < 1 or not 0 <= self.split_seed < 1 << 32:
-            raise UsageError(
-                f"max_skip is {self.max_skip} (0 to 1), min_side {self.min_side} (1 or more), split_seed "
-                f"{self.split_seed} (0 to 2^32 - 1)",
-                code="E-USAGE-11",
-            )
-
-    @property
-    def dicom(self) -> DicomReading:
-        """How DICOM files are read.
-
-        Raises:
-            UsageError: frame or window are none.
-        """
-        if self.window is None:
-            return DicomReading(self.frame)
-        try:
-            centre, width = map(float, str(self.window).split(","))
-        except ValueError:
-            raise UsageError(f"window {self.window!r}; a centre and a width, e.g. 40,400", code="E-USAGE-05") from None
-        return DicomReading(self.frame, centre, width)
-
-    @property
-    def slice_rule(self) -> SliceRule | None:
-        """Which slices of volumes become images.
-
-        Raises:
-            UsageError: `slices` is no rule.
-        """
-        if self.slices is None:
-            return None
-        axis, colon, take = str(self.slices).partition(":")
-        if not colon or not axis.isdecimal():
-            raise UsageError(f"slices {self.slices!r}; axis:which, e.g. 2:middle, 2:all or 0:5", code="E-USAGE-18")
-        return SliceRule(int(axis), int(take) if take.isdecimal() else take)  # type: ignore[arg-type]  # it checks
-
-    def listing(self, data: Path, cache: Path | None) -> Listing:
-        """The images that a source names.
-
-        Raises:
-            DataError, LabelError, UsageError: as `read_listing`.
-        """
-        return read_listing(
-            data,
-            images=self.images,
-            patient_column=self.patient_column,
-            label_column=self.label_column,
-            cache=cache,
-            slices=self.slice_rule,
-        )
 
 
 def ingest(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xenograft.data.manifest import Manifest, Row
 from xenograft.data.preprocess import WORKING, Preprocess, prepare, working_side
-from xenograft.data.readers import Picture, decode_picture, read_bytes
+from xenograft.data.readers import Picture, decode_picture, read_bytes, read_picture
 from xenograft.errors import DataError, FileError, printable
 from xenograft.storage import sha256_bytes
 
@@ -57,8 +57,7 @@ def file_prepared(path: Path, preprocess: Preprocess) -> Prepared:
     Raises:
         FileError: it cannot be read as an image.
     """
-    arguments = preprocess.dicom.as_arguments()
-    picture = decode_picture(read_bytes(path), suffix=path.suffix, working=working_side(preprocess), **arguments)
+    picture = read_picture(path, working=working_side(preprocess), **preprocess.dicom.as_arguments())
     return prepare(picture.pixels, preprocess)
 
 

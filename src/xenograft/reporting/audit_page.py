@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xenograft.auditing.finding import Finding
 from xenograft.auditing.record import Audit
 from xenograft.data.prepared import file_prepared
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import FileError, printable
+from xenograft.errors import FileError
+from xenograft.reporting.templating import environment
 from xenograft.storage import atomic_write, safe_join
 
 SHOWN = 8
@@ -37,24 +37,22 @@ def render(audit: Audit, folder: Path, *, root: Path) -> Path:
     Args:
         folder: of the audit. root: folder of the images, for thumbnails; files that went away have none.
     """
-    environment = Environment(
-        loader=PackageLoader("xenograft.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    html = environment.get_template("audit.html.j2").render(
-        audit=audit,
-        tally=audit.tally(),
-        headings=_HEADINGS,
-        shown=SHOWN,
-        thumbnails=_thumbnails(root, audit.findings),
-        histograms=[(split, _histogram(of_classes, audit.classes)) for split, of_classes in audit.histograms.items()],
-        colours=dict(zip(audit.classes, _COLOURS * (1 + len(audit.classes) // len(_COLOURS)), strict=False)),
-        bars=[bar for finding in audit.findings if (bar := _bar(finding)) is not None],
-        listed_patients=_patients(audit.counts),
+    html = (
+        environment()
+        .get_template("audit.html.j2")
+        .render(
+            audit=audit,
+            tally=audit.tally(),
+            headings=_HEADINGS,
+            shown=SHOWN,
+            thumbnails=_thumbnails(root, audit.findings),
+            histograms=[
+                (split, _histogram(of_classes, audit.classes)) for split, of_classes in audit.histograms.items()
+            ],
+            colours=dict(zip(audit.classes, _COLOURS * (1 + len(audit.classes) // len(_COLOURS)), strict=False)),
+            bars=[bar for finding in audit.findings if (bar := _bar(finding)) is not None],
+            listed_patients=_patients(audit.counts),
+        )
     )
     return atomic_write(folder / "index.html", html)
 

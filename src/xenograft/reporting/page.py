@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import xenograft
@@ -18,6 +17,7 @@ from xenograft.reporting import answer, figures, published, style, tables
 from xenograft.reporting.figures import Drawing
 from xenograft.reporting.groups import View
 from xenograft.reporting.tables import Table
+from xenograft.reporting.templating import environment
 from xenograft.study.record import Study
 
 NOT_SUPPLIED = (
@@ -114,20 +114,13 @@ def _html(
     view: View, drawings: dict[str, Drawing], made: dict[str, Table], *, strips: tuple[Any, ...], lost: int
 ) -> str:
     record = view.study.record
-    environment = Environment(
-        loader=PackageLoader("xenograft.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    environment.filters["flat"] = style.flat
-    environment.filters["moment"] = style.moment
-    environment.filters["inline"] = Markup
-    environment.tests["match_prefix"] = str.startswith
+    templates = environment()
+    templates.filters["flat"] = style.flat
+    templates.filters["moment"] = style.moment
+    templates.filters["inline"] = Markup
+    templates.tests["match_prefix"] = str.startswith
     skipped = record.data.get("skipped") or []
-    return environment.get_template("page.html.j2").render(
+    return templates.get_template("page.html.j2").render(
         view=view,
         record=record,
         data=record.data,

@@ -93,8 +93,6 @@ def _run_alone(
     )
     # late: torch takes seconds to load, which a mistake in DATA need not wait for
     from xenograft.study import runs
-    from xenograft.study.forecast import describe as in_words
-    from xenograft.study.outlook import RateKeeper, outlook, units_of_work
 
     workshop = runs.make_workshop(config, pixels, cache=cache, watcher=watcher)
     for arm in arms:
@@ -107,22 +105,10 @@ def _run_alone(
     write_study(folder, record)
     write_manifest(folder, manifest)
     write_skips(folder / "skipped.csv", manifest.skipped)
-    images = len(manifest.where("train"))
     waiting = [arm for arm in arms if arm.id not in finished]
     if finished:
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
-    for line in in_words(outlook(waiting, manifest, workshop)):
-        watcher.say(line)
-    costs = units_of_work(waiting, images)
-    watcher.total(sum(costs))
-    workshop.arms = tuple(waiting)
-    keeper = RateKeeper(workshop, manifest)
-    for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + len(finished)):
-        watcher.begin(f"{number}/{len(arms)} {arm.id}", cost)
-        keeper.begin(arm)
-        run = runs.run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=config.resamples)
-        keeper.end(arm, run)
-        watcher.end(f"{arm.id}: {runs.headline(run)}")
+    runs.run_arms(waiting, manifest, workshop, folder, resamples=config.resamples, of=len(arms))
     trim(cache, config.cache_bytes, workshop.keys())
     study = Study.load(folder)
     record.data["baseline"] = record.data["baseline"] or baseline(

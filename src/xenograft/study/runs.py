@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +30,9 @@ from xenograft.study import environment
 from xenograft.study.arm import Arm, Trained
 from xenograft.study.config import StudyConfig
 from xenograft.study.describe import now
+from xenograft.study.forecast import describe as in_words
 from xenograft.study.frozen import FrozenArm
+from xenograft.study.outlook import RateKeeper, outlook, units_of_work
 from xenograft.study.record import Predictions, RunRecord, Study, write_predictions, write_run
 from xenograft.study.tuned import TunedArm, engine_facts, planned_machine
 from xenograft.study.watch import Watcher
@@ -66,6 +69,25 @@ def check_size(spec: catalog.BackboneSpec, size: int) -> None:
             f"{spec.name} takes no images of {size} px ({str(error).splitlines()[0]}); its own size is {spec.size}",
             code="E-USAGE-05",
         ) from error
+
+
+def run_arms(
+    waiting: Sequence[Arm], manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int, of: int
+) -> None:
+    """Run the arms that are not finished, `of` that many in all; says beforehand how long it will take."""
+    watcher = workshop.watcher
+    for line in in_words(outlook(waiting, manifest, workshop)):
+        watcher.say(line)
+    costs = units_of_work(waiting, len(manifest.where("train")))
+    watcher.total(sum(costs))
+    workshop.arms = tuple(waiting)
+    keeper = RateKeeper(workshop, manifest)
+    for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + of - len(waiting)):
+        watcher.begin(f"{number}/{of} {arm.id}", cost)
+        keeper.begin(arm)
+        run = run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=resamples)
+        keeper.end(arm, run)
+        watcher.end(f"{arm.id}: {headline(run)}")
 
 
 def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int) -> RunRecord:

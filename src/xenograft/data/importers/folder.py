@@ -10,7 +10,7 @@ from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow
 from xenograft.errors import DataError, LabelError, Notice, listed, printable
 
 # names that people keep beside images; anything else below a class folder is tried as an image, whatever its suffix
-_NOT_IMAGES = frozenset(
+NOT_IMAGES = frozenset(
     (
         *(".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".rst", ".html", ".ini", ".yaml", ".yml", ".toml"),
         *(".parquet", ".xls", ".xlsx", ".doc", ".docx", ".py", ".db", ".zip", ".gz"),
@@ -25,35 +25,19 @@ def read(root: Path) -> Listing:
     Raises:
         DataError: no class folder. LabelError: a split folder without images (L11).
     """
-    top = _folders(root)
-    splits = [name for name in top if name.lower() in SPLIT_NAMES]
-    if len(splits) < len(top) and any(SPLIT_NAMES[name.lower()] == "train" for name in splits):
-        others = [name for name in top if name not in splits]
-        raise DataError(
-            f"{printable(root)} has split folders ({listed(splits)}) beside others ({listed(others)}); classes or "
-            "splits? move the others away",
-            code="E-DATA-07",
-        )
-    if splits and len(splits) == len(top):
-        places = [
-            (SPLIT_NAMES[split.lower()], f"{split}/{label}", label) for split in top for label in _folders(root / split)
-        ]
-        declared = frozenset(SPLIT_NAMES[split.lower()] for split in top)
-    else:
-        places = [("", label, label) for label in top]
-        declared = frozenset()
+    found, declared = places(root)
     rows: list[RawRow] = []
     left_out: list[str] = []
-    for split, place, label in places:
-        for path in _files(root, place):
-            if Path(path).suffix.lower() in _NOT_IMAGES:
+    for split, place, label in found:
+        for path in files(root, place):
+            if Path(path).suffix.lower() in NOT_IMAGES:
                 left_out.append(path)
             else:
                 rows.append(RawRow(id=path, path=path, label=label, split=split, where=path))
     if not rows:
         raise DataError(
             f"{printable(root)} holds no images in class folders; expected class/file or split/class/file with splits "
-            f"named train, val, test; found: {listed(top) or 'no folders'}",
+            f"named train, val, test; found: {listed(_folders(root)) or 'no folders'}",
             code="E-DATA-07",
         )
     if empty := declared - {row.split for row in rows}:
@@ -68,6 +52,27 @@ def read(root: Path) -> Listing:
     return Listing(root, tuple(rows), notices, declared_splits=declared)
 
 
+def places(root: Path) -> tuple[list[tuple[str, str, str]], frozenset[str]]:
+    """((split, folder below `root`, label) of each class folder, declared splits); no split is an empty one.
+
+    Raises:
+        DataError: split folders beside others.
+    """
+    top = _folders(root)
+    splits = [name for name in top if name.lower() in SPLIT_NAMES]
+    if len(splits) < len(top) and any(SPLIT_NAMES[name.lower()] == "train" for name in splits):
+        others = [name for name in top if name not in splits]
+        raise DataError(
+            f"{printable(root)} has split folders ({listed(splits)}) beside others ({listed(others)}); classes or "
+            "splits? move the others away",
+            code="E-DATA-07",
+        )
+    if splits and len(splits) == len(top):
+        found = [(SPLIT_NAMES[s.lower()], f"{s}/{label}", label) for s in top for label in _folders(root / s)]
+        return found, frozenset(SPLIT_NAMES[split.lower()] for split in top)
+    return [("", label, label) for label in top], frozenset()
+
+
 def _folders(place: Path) -> list[str]:
     try:
         return sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith(_HIDDEN))
@@ -79,7 +84,7 @@ def _closed(place: Path | str) -> DataError:
     return DataError(f"{printable(place)} cannot be opened: no permission; ask its owner", code="E-DATA-09")
 
 
-def _files(root: Path, place: str) -> Iterator[str]:
+def files(root: Path, place: str) -> Iterator[str]:
     """Every file below a class folder in a fixed order; links are followed to files, never into folders."""
 
     def refuse(error: OSError) -> None:  # os.walk would pass over a closed folder in silence

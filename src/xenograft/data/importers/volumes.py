@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xenograft.data.facts import Skip
-from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folder, metaimage, nifti
+from xenograft.data.importers import Listing, RawRow, folder, metaimage, nifti
 from xenograft.data.importers.unpacked import Pixels, unpacked, write_pictures
 from xenograft.data.importers.voxels import Voxels
 from xenograft.data.readers import read_bytes
@@ -79,7 +79,7 @@ def holds_volumes(root: Path) -> bool:
     def leave(error: OSError) -> None:
         del error  # whoever reads the folder says it
 
-    for _, place, _ in _places(root)[0]:
+    for _, place, _ in folder.places(root)[0]:
         for _, inner, names in os.walk(root / place, onerror=leave):
             inner[:] = [name for name in inner if not name.startswith(folder._HIDDEN)]
             if any(name.lower().endswith(ENDINGS) and not name.startswith(".") for name in names):
@@ -162,9 +162,9 @@ def _notices(
 def _named(root: Path) -> tuple[list[RawRow], list[str], frozenset[str]]:
     """(volumes by their names, files that are no images, declared splits)."""
     kinds: dict[str, list[RawRow]] = defaultdict(list)
-    places, declared = _places(root)
+    places, declared = folder.places(root)
     for split, place, label in places:
-        for path in folder._files(root, place):
+        for path in folder.files(root, place):
             name = Path(path).name
             patient = name[: len(name) - len(_ending(name))]
             kinds[_kind(name)].append(RawRow(path, path, label, split, patient, where=path))
@@ -197,24 +197,7 @@ def _kind(name: str) -> str:
         return "volume"
     if name.lower().endswith(_DETACHED):
         return "values"
-    return "no image" if Path(name).suffix.lower() in folder._NOT_IMAGES else "foreign"
-
-
-def _places(root: Path) -> tuple[list[tuple[str, str, str]], frozenset[str]]:
-    """((split, place, label) of each class folder, declared splits); as `folder.read` tells them apart."""
-    top = folder._folders(root)
-    splits = [name for name in top if name.lower() in SPLIT_NAMES]
-    if len(splits) < len(top) and any(SPLIT_NAMES[name.lower()] == "train" for name in splits):
-        others = [name for name in top if name not in splits]
-        raise DataError(
-            f"{printable(root)} has split folders ({listed(splits)}) beside others ({listed(others)}); classes or "
-            "splits? move the others away",
-            code="E-DATA-07",
-        )
-    if not splits or len(splits) < len(top):
-        return [("", label, label) for label in top], frozenset()
-    places = [(SPLIT_NAMES[s.lower()], f"{s}/{label}", label) for s in top for label in folder._folders(root / s)]
-    return places, frozenset(SPLIT_NAMES[split.lower()] for split in top)
+    return "no image" if Path(name).suffix.lower() in folder.NOT_IMAGES else "foreign"
 
 
 def _ending(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from xenograft.data.readers import dicom, photo
 from xenograft.data.readers.picture import Picture
@@ -57,7 +58,9 @@ _SIGNATURES = (
 _MARKUP = ((b"<svg", "SVG"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
 
 
-def read_picture(path: Path, *, root: Path | None = None, min_side: int = 16, working: int | None = None) -> Picture:
+def read_picture(
+    path: Path, *, root: Path | None = None, min_side: int = 16, working: int | None = None, **dicom_only: Any
+) -> Picture:
     """Read and completely decode one image file.
 
     Args:
@@ -66,11 +69,13 @@ def read_picture(path: Path, *, root: Path | None = None, min_side: int = 16, wo
         min_side: smallest accepted width and height as stored, in pixels.
         working: smallest side in pixels that the caller needs: a JPEG is then decoded at the smallest scale (1, 1/2,
             1/4 or 1/8) that leaves both sides at least this long, other formats completely. None: full resolution.
+        dicom_only: ``frame``, ``window`` and ``salt`` of `decode_picture`.
 
     Raises:
         FileError: the file cannot be used; the message names cause and remedy, not the path.
     """
-    return decode_picture(read_bytes(path, root), suffix=path.suffix, min_side=min_side, working=working)
+    data = read_bytes(path, root)
+    return decode_picture(data, suffix=path.suffix, min_side=min_side, working=working, **dicom_only)
 
 
 def decode_picture(
