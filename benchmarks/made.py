@@ -81,6 +81,26 @@ def many(folder: str, count: int, size: int) -> dict[str, Any]:
     return {"images": count}
 
 
+def distinct(folder: str, count: int, size: int) -> dict[str, Any]:
+    """Many images no two of which look alike: a radiograph under coarse random shading."""
+    import cv2
+    import numpy as np
+
+    from xenograft.data.phantom import phantoms
+
+    bases = [cv2.resize(phantom.pixels, (size, size)).astype(np.float32) for phantom in phantoms(40, size=64, seed=2)]
+    rng = np.random.default_rng(3)
+    for split in _SPLITS:
+        for label in _LABELS:
+            (Path(folder) / split / label).mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        shading = cv2.resize(rng.standard_normal((7, 7), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        pixels = np.clip(bases[index % len(bases)] / 2 + 40 + 45 * shading, 0, 255).astype(np.uint8)
+        split, label = _SPLITS[index % 10 >= 8], _LABELS[rng.integers(2)]
+        cv2.imwrite(f"{folder}/{split}/{label}/m{index:06d}.jpg", pixels)
+    return {"images": count}
+
+
 def _blocks(size: int) -> Iterator[tuple[slice, slice]]:
     for number in range((size // _BLOCK) ** 2):
         top, left = divmod(number, size // _BLOCK)

@@ -81,7 +81,7 @@ def training_steps(backbone: str, *, steps: int = 3, batch: int = 64, size: int 
     from xenograft.study.arm import measure
     from xenograft.train import loop
     from xenograft.train.allocator import keep_freed_memory
-    from xenograft.train.network import class_weights_of
+    from xenograft.train.objective import Binary
     from xenograft.train.recipes import lookup
 
     keep_freed_memory()
@@ -91,7 +91,8 @@ def training_steps(backbone: str, *, steps: int = 3, batch: int = 64, size: int 
         epoch=lambda number: images.epoch(number, batch_size=batch, augment=NONE, seed=0, threads=2),
         steps=images.steps(batch),
         validation=lambda: few.in_order(batch),
-        class_weights=class_weights_of(torch.from_numpy(images.labels), 2),
+        objective=Binary(),
+        class_weights=Binary().class_weights(torch.from_numpy(images.labels)),
     )
     marks: list[tuple[float, int]] = [(time.perf_counter(), 0)]
     recipe = replace(lookup("scratch"), epochs=1, batch_size=batch)
@@ -250,8 +251,9 @@ def _trainable(backbone: str, size: int) -> Any:
     from xenograft.backbones.graph import PixelGraph
     from xenograft.data.preprocess import Preprocess
     from xenograft.train.network import Classifier
+    from xenograft.train.objective import Binary
 
-    network = Classifier(build(lookup(backbone), tensors=None, seed=0), 2)
+    network = Classifier(build(lookup(backbone), tensors=None, seed=0), Binary())
     network.backbone.freeze("all")
     return PixelGraph(network, Preprocess(size=size)).to(memory_format=torch.channels_last)
 

@@ -173,7 +173,7 @@ def audit(
         with_features=backbone is not None,
         command=command or f"xenograft.audit({str(made.data)!r})",
     )
-    sensitive = audits.write_sensitive(folder / "sensitive.csv", found.findings)
+    sensitive = audits.write_sensitive(folder / "sensitive.csv", found.hidden)
     written = found.write(folder / "audit.json")
     page = audit_page.render(found, folder, root=material.manifest.root)
     return AuditResult(found, page, written, sensitive)

@@ -17,8 +17,10 @@ from xenograft.errors import DataError, FileError, WeightsError, printable
 from xenograft.features.engine_openvino import BATCH, OpenVinoEngine
 from xenograft.storage import read_json, sha256_file, write_csv, write_json
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
 MODEL_FILE = "model.onnx"
+NOTHING = "no finding"
+"""The answer about an image in which none of several findings is present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,18 @@ class BundleFacts:
 
     Args:
         classes: names in the order of the probabilities; for two classes the second is the positive one.
-        preprocess: see `Preprocess`. threshold: on the probability of the positive class; None for several classes.
+        multi_label: the classes are findings, any number of which may be present in one image.
+        preprocess: see `Preprocess`.
+        threshold: on the probability of the positive class; None for several classes; a list, one for each finding.
         threshold_rule: where the threshold comes from. hashes: {file: sha256} of the bundle's files.
         backbone, recipe, weights: what was trained, and from which weights.
         data: name, hash and counts of the training data. validation, test: scorecards.
     """
 
     classes: list[str]
+    multi_label: bool
     preprocess: dict[str, Any]
-    threshold: float | None
+    threshold: float | list[float] | None
     threshold_rule: str
     backbone: str
     recipe: dict[str, Any]
@@ -54,7 +59,8 @@ class Prediction:
     """One image's answer, or why there is none.
 
     Args:
-        path: as the user gave it. probabilities: (C,), empty with an error. label: the answer, "" with an error.
+        path: as the user gave it. probabilities: (C,), empty with an error.
+        label: the answer, "" with an error; findings are joined by ``|``, and `NOTHING` where none is present.
         error: ``code reason`` of an unreadable image.
     """
 
@@ -102,11 +108,11 @@ class Bundle:
         return bundle
 
     def probabilities(self, pixels: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
-        """(n, C, S, S) uint8 batches of prepared images -> (N, classes)."""
+        """(n, C, S, S) uint8 batches of prepared images -> (N, classes); of findings, rows do not sum to one."""
         logits = np.concatenate(list(self._engine_or_new().embed(pixels))).astype(np.float64)
-        if logits.shape[1] == 1:
+        if self.facts.multi_label or logits.shape[1] == 1:
             positive = 1.0 / (1.0 + np.exp(-np.clip(logits, -60, 60)))
-            return np.concatenate([1.0 - positive, positive], axis=1)
+            return positive if self.facts.multi_label else np.concatenate([1.0 - positive, positive], axis=1)
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
@@ -116,10 +122,13 @@ class Bundle:
             yield from self._predict_some(paths[start : start + 8 * BATCH])
 
     def decide(self, probabilities: NDArray[np.float64]) -> str:
-        """The class of one row of probabilities."""
-        if self.facts.threshold is not None:
-            return self.facts.classes[int(probabilities[1] >= self.facts.threshold)]
-        return self.facts.classes[int(probabilities.argmax())]
+        """The class of one row of probabilities, or its findings."""
+        classes, threshold = self.facts.classes, self.facts.threshold
+        if isinstance(threshold, list):
+            return "|".join(np.array(classes)[probabilities >= np.array(threshold)]) or NOTHING
+        if threshold is not None:
+            return classes[int(probabilities[1] >= threshold)]
+        return classes[int(probabilities.argmax())]
 
     def _predict_some(self, paths: Sequence[Path]) -> Iterator[Prediction]:
         prepared: list[NDArray[np.uint8]] = []
@@ -150,7 +159,7 @@ class Bundle:
         return self._engine
 
     def _check_classes(self) -> None:
-        expected = 1 if len(self.facts.classes) == 2 else len(self.facts.classes)
+        expected = 1 if len(self.facts.classes) == 2 and not self.facts.multi_label else len(self.facts.classes)
         found = self._engine_or_new().outputs
         if found != expected or len(set(self.facts.classes)) != len(self.facts.classes):
             raise WeightsError(
@@ -166,16 +175,22 @@ def write_facts(folder: Path, facts: BundleFacts) -> None:
 
 
 def write_predictions_csv(target: Path, bundle: Bundle, predictions: Iterable[Prediction]) -> tuple[int, int]:
-    """One row an image: path, prediction, a probability per class, threshold, error. Returns (answered, failed)."""
-    names = [f"p_{printable(name)}" for name in bundle.facts.classes]
-    threshold = "" if bundle.facts.threshold is None else f"{bundle.facts.threshold:.6f}"
+    """One row an image: path, prediction, a probability per class, threshold, error. Returns (answered, failed).
+
+    Findings have a threshold each.
+    """
+    classes, threshold = list(map(printable, bundle.facts.classes)), bundle.facts.threshold
+    names = [f"p_{name}" for name in classes]
+    cuts = threshold if isinstance(threshold, list) else [threshold]
+    cut_names = [f"threshold_{name}" for name in classes] if bundle.facts.multi_label else ["threshold"]
+    written = ["" if cut is None else f"{cut:.6f}" for cut in cuts]
     rows: list[list[object]] = []
     failed = 0
     for p in predictions:
         failed += bool(p.error)
         scores = [f"{value:.6f}" for value in p.probabilities] or [""] * len(names)
-        rows.append([p.path, p.label, *scores, threshold, p.error])
-    write_csv(target, ("path", "prediction", *names, "threshold", "error"), rows)
+        rows.append([p.path, p.label, *scores, *written, p.error])
+    write_csv(target, ("path", "prediction", *names, *cut_names, "error"), rows)
     return len(rows) - failed, failed
 
 

@@ -23,11 +23,11 @@ from xenograft.errors import ProcessError, UsageError, printable
 from xenograft.rowstore import DAMAGED, KEY_FILE, SHARDS, intact
 from xenograft.storage import read_json
 
-Kind = Literal["features", "pixels", "glances", "unpacked", "facts", "weights"]
+Kind = Literal["features", "pixels", "glances", "unpacked", "facts", "weights", "hub"]
 KEYED: tuple[Kind, ...] = ("features", "pixels", "glances")
 REMADE: tuple[Kind, ...] = (*KEYED, "unpacked", "facts")
-"""What the next run makes again by itself; weights would have to be fetched."""
-KINDS: tuple[Kind, ...] = (*REMADE, "weights")
+"""What the next run makes again by itself; weights and data of hubs would have to be fetched."""
+KINDS: tuple[Kind, ...] = (*REMADE, "weights", "hub")
 
 DEFAULT_LIMIT = 20 * 2**30
 """Bytes of features and decoded pixels that a study leaves behind at most."""
@@ -90,7 +90,15 @@ class Cleared:
 def inventory(cache: Path) -> list[Entry]:
     """Everything in a cache, most recently used first; shards are counted by their headers, not read."""
     entries = [_key_entry(kind, folder) for kind in KEYED for folder in _keys(cache / kind)]
-    entries += [_unpacked_entry(folder) for folder in _keys(cache / "unpacked")]
+    entries += [
+        _folder_entry("unpacked", folder, "images of an archive, of Parquet or of volumes")
+        for folder in _keys(cache / "unpacked")
+    ]
+    entries += [
+        _folder_entry("hub", folder, f"hf:{folder.parent.name.replace('--', '/', 1)}")
+        for owned in sorted((cache / "hub" / "hf").glob("*"))
+        for folder in _keys(owned)
+    ]
     entries += [_facts_entry(path) for path in _files(cache / "facts", "*.parquet")]
     entries += [_plain_entry("weights", path, path.name, 0) for path in _files(cache / "weights", "[!.]*")]
     return sorted(entries, key=lambda entry: entry.last_used, reverse=True)
@@ -218,19 +226,11 @@ def _key_entry(kind: Kind, folder: Path) -> Entry:
     )
 
 
-def _unpacked_entry(folder: Path) -> Entry:
-    """Images of an archive or of volumes; they are used wherever they lie, so nothing of them is removed by itself."""
-    pictures = [path for path in folder.rglob("*.png") if path.is_file()]
-    size = sum(path.stat().st_size for path in pictures)
-    return Entry(
-        "unpacked",
-        folder.name,
-        "images of an archive or of volumes",
-        folder,
-        len(pictures),
-        size,
-        _date(folder.stat().st_mtime),
-    )
+def _folder_entry(kind: Kind, folder: Path, what: str) -> Entry:
+    """Files of other people's data; they are used wherever they lie, so nothing of them is removed by itself."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "unpacked.json"))]
+    size = sum(path.stat().st_size for path in files)
+    return Entry(kind, folder.name, printable(what), folder, len(files), size, _date(folder.stat().st_mtime))
 
 
 def _facts_entry(path: Path) -> Entry:

@@ -8,7 +8,9 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from xenograft.storage import atomic_path, atomic_write, sha256_file
 from xenograft.study.record import RunRecord, StudyRecord
 from xenograft.train.loop import Machine, predict
 from xenograft.train.network import Classifier
+from xenograft.train.objective import Objective
 
 TOLERANCE = 1e-3
 _SYNTHETIC = "**Trained on synthetic phantom images. It says nothing about patients.**"
@@ -54,7 +57,7 @@ def export(
         facts = _facts(run, study, staged)
         atomic_write(staged / "MODEL_CARD.md", model_card(facts))
         write_facts(staged, facts)
-        drift = _drift(graph, Bundle.load(staged), sample)
+        drift = _drift(graph, classifier.objective, Bundle.load(staged), sample)
         if drift > TOLERANCE:
             raise WeightsError(
                 f"the exported model is {drift:.2g} in probability away from the trained one; {TOLERANCE:g} is allowed",
@@ -74,10 +77,16 @@ def largest_difference(bundle: Bundle, pixels: NDArray[np.uint8], expected: NDAr
 
 def _facts(run: RunRecord, study: StudyRecord, folder: Path) -> BundleFacts:
     policy = "youden" if "youden" in run.thresholds else "fixed"
+    multi_label = study.data["multi_label"]
+    chosen = run.thresholds[policy]
+    threshold = chosen if len(study.classes) == 2 or multi_label else None
+    if multi_label and not isinstance(chosen, list):
+        threshold = [chosen] * len(study.classes)
     return BundleFacts(
         classes=study.classes,
+        multi_label=multi_label,
         preprocess=run.preprocess,
-        threshold=run.thresholds[policy] if len(study.classes) == 2 else None,
+        threshold=threshold,
         threshold_rule={"youden": "Youden's J on the validation split", "fixed": "fixed at 0.5"}[policy],
         backbone=run.backbone,
         recipe=run.settings,
@@ -99,9 +108,7 @@ def model_card(facts: BundleFacts) -> str:
         f"# Model card: {facts.backbone}, {facts.recipe['name']}",
         "",
         *((_SYNTHETIC, "") if facts.data["synthetic"] else ()),
-        f"- Answers: {', '.join(facts.classes)}"
-        + (f"; positive is {facts.classes[1]}, threshold {facts.threshold:.3f} ({facts.threshold_rule})"
-           if facts.threshold is not None else "; the most probable class"),
+        _answers(facts),
         f"- Training: {facts.recipe['summary']}",
         f"- Weights: {facts.weights['file']} ({facts.weights['licence']}), sha256 {facts.weights['sha256']}"
         if facts.weights else "- Weights: random initialisation",
@@ -110,15 +117,42 @@ def model_card(facts: BundleFacts) -> str:
         "inside the graph",
         f"- Test split: {facts.test['n']} images of {facts.test['patients']} patients, read once, after every choice",
         "",
-        "| metric (test) | value | 95 % interval |",
+        f"| metric (test{', mean over findings' if facts.multi_label else ''}) | value | 95 % interval |",
         "|---|---|---|",
     ]  # fmt: skip
     for name, entry in test["metrics"].items():
         if entry["value"] is not None:
             lines.append(f"| {name} | {entry['value']:.3f} | {_number(entry['low'])} to {_number(entry['high'])} |")
+    if facts.multi_label:
+        lines += _findings(facts, test["per_class"])
     lines += ["", *(f"- {fact}" for fact in facts.data["facts"]), ""]
     lines += [f"- {item}: not supplied" for item in _FOR_PEOPLE]
     return "\n".join(lines) + "\n"
+
+
+def _answers(facts: BundleFacts) -> str:
+    names = f"- Answers: {', '.join(facts.classes)}"
+    if isinstance(facts.threshold, list):
+        return f"{names}; any number of them, each present from its own threshold on ({facts.threshold_rule})"
+    if facts.threshold is not None:
+        return f"{names}; positive is {facts.classes[1]}, threshold {facts.threshold:.3f} ({facts.threshold_rule})"
+    return f"{names}; the most probable class"
+
+
+def _findings(facts: BundleFacts, per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of single findings."""
+    lines = [
+        "",
+        "| finding (test) | AUROC | 95 % interval | known | present | threshold |",
+        "|---|---|---|---|---|---|",
+    ]
+    for k, name in enumerate(facts.classes):
+        auroc, known = per_class[str(k)]["auroc"], facts.test["known"][str(k)]
+        interval = f"{_number(auroc['low'])} to {_number(auroc['high'])}"
+        cut = facts.threshold[k] if isinstance(facts.threshold, list) else facts.threshold
+        counts = f"{known['n']} | {known['positive']} | {_number(cut)}"
+        lines.append(f"| {name} | {_number(auroc['value'])} | {interval} | {counts} |")
+    return lines
 
 
 def _number(value: float | None) -> str:
@@ -148,7 +182,7 @@ def _to_onnx(graph: PixelGraph, preprocess: Preprocess, target: Path) -> None:
         logger.setLevel(level)
 
 
-def _drift(graph: PixelGraph, bundle: Bundle, sample: NDArray[np.uint8]) -> float:
+def _drift(graph: PixelGraph, objective: Objective, bundle: Bundle, sample: NDArray[np.uint8]) -> float:
     truth = torch.zeros(len(sample), dtype=torch.int64)
-    _, expected, _ = predict(graph, iter([(torch.from_numpy(sample), truth)]), Machine())
+    _, expected, _ = predict(graph, iter([(torch.from_numpy(sample), truth)]), Machine(), objective)
     return largest_difference(bundle, sample, expected)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -47,20 +49,52 @@ def test_strict_fails_on_an_error(data: Path, tmp_path: Path, capsys: pytest.Cap
     assert "error" in capsys.readouterr().out
 
 
-def test_what_identifies_people_stays_out_of_page_and_json(
+def test_what_identifies_people_stays_out_of_page_json_and_terminal(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A copy of a training image lies in test and in train, so that other checks name it too."""
     source = min((data / "train").rglob("*.png"))
-    other = source.with_name("P9999_1965-03-21.png")
-    other.write_bytes(source.read_bytes()[::1])
+    born, named = "P9999_1965-03-21.png", "P9998_Maria_Gonzalez.png"
+    for other in (source.with_name(born), data / "test" / source.parent.name / named):
+        shutil.copy(source, other)
+    (source.parent / "Anna Smith.png").write_bytes(b"")
     assert run(data, tmp_path, "--patient-regex", r"(P\d+)_", "--catalog", "none") == 0
-    listed = (tmp_path / "audit" / "sensitive.csv").read_text(encoding="utf-8")
-    assert other.name in listed
-    findings = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))["findings"]
-    dates = [f for f in findings if f["code"].startswith("A-PHI") and f["severity"] == "warning"]
-    assert dates
-    assert not any(f["items"] for f in dates)
-    assert "sensitive.csv" in capsys.readouterr().out
+    with (tmp_path / "audit" / "sensitive.csv").open(encoding="utf-8", newline="") as file:
+        rows = {Path(row["where"]).name: row for row in csv.DictReader(file)}
+    assert set(rows) == {born, named, "Anna Smith.png"}
+    assert {row["code"] for row in rows.values()} == {"A-PHI-01", "A-PHI-02"}
+    text = (tmp_path / "audit" / "audit.json").read_text(encoding="utf-8")
+    page = (tmp_path / "audit" / "index.html").read_text(encoding="utf-8")
+    said = "".join(capsys.readouterr())
+    for shown in (text, page, said):
+        assert not [name for name in ("1965-03-21", "Gonzalez", "Anna Smith") if name in shown]
+    findings = {f["code"]: f for f in json.loads(text)["findings"]}
+    assert findings["A-DUP-01"]["severity"] == "error"
+    assert {rows[born]["stand_in"], rows[named]["stand_in"]} <= set(findings["A-DUP-01"]["items"][0])
+    assert not findings["A-PHI-01"]["items"]
+    assert f"<figcaption>{rows[named]['stand_in']}</figcaption>" in page  # with its picture
+    assert rows["Anna Smith.png"]["stand_in"] in findings["A-QUAL-01"]["message"]
+    assert "sensitive.csv" in said
+
+
+def test_several_findings_an_image(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(0)
+    lines = ["path,Mass,Edema"]
+    for k, path in enumerate(sorted(data.rglob("*.png"))):
+        lines.append(
+            f"{path.relative_to(data).as_posix()},{rng.randint(0, 1)},{'' if k % 4 == 0 else rng.randint(0, 1)}"
+        )
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    assert run(table, tmp_path, "--images", str(data), "--label-column", "Mass,Edema", "--catalog", "none") == 0
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))
+    page = (tmp_path / "audit" / "index.html").read_text(encoding="utf-8")
+    assert found["multi_label"]
+    assert found["sizes"]["train"]["images"] > found["counts"]["train"]["Edema"]["of"]
+    assert "do not add up" in page
+    assert f"{found['counts']['train']['Edema']['images']} of {found['counts']['train']['Edema']['of']}" in page
+    assert "all images" in page
+    assert f" of {found['counts']['test']['Edema']['of']}" in capsys.readouterr().out
 
 
 def test_names_are_escaped_on_the_page(data: Path, tmp_path: Path) -> None:

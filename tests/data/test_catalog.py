@@ -166,6 +166,23 @@ def test_no_set_recognises_anothers_names(tmp_path, names_from, classes_from):
     assert found is (CATALOG[names_from] if shares_classes else None)
 
 
+def test_some_findings_are_enough_where_classes_are_findings(tmp_path):
+    paths = ["images/00000001_000.png"]
+    nih = lookup("nih_chest_xray14")
+    assert recognise(tmp_path, ["Mass", "hernia", "No Finding"], paths, findings=True) is nih
+    assert recognise(tmp_path, ["Mass", "hernia", "No Finding"], paths) is None
+    assert recognise(tmp_path, ["Mass", "another"], paths, findings=True) is None
+    assert recognise(tmp_path, ["No Finding"], paths, findings=True) is None
+    assert recognise(tmp_path, ["Mass"], ["scan.png"], findings=True) is None
+    assert recognise(tmp_path, ["NORMAL"], PATHS, findings=True) is None  # its labels are classes
+
+
+def test_findings_of_an_archive_may_be_numbered():
+    lookup("chestmnist").check(["label 0", "label 13"], [])
+    with pytest.raises(DataError):
+        lookup("chestmnist").check(["label 14"], [])
+
+
 @pytest.mark.parametrize("name", ["nih_chest_xray14", "chexpert", "mimic_cxr_jpg"])
 def test_a_label_for_none_of_the_classes_may_be_there_or_not(tmp_path, name):
     spec, paths = CATALOG[name], [path for path, _ in EXAMPLES[name]]

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from xenograft.data.dicom_patients import RULE, SALT_FILE
 from xenograft.data.glance import GlanceStore
 from xenograft.data.ingest import IngestOptions, ingest
-from xenograft.data.prepared import read_prepared
+from xenograft.data.prepared import pixel_facts, read_prepared
 from xenograft.data.preprocess import DicomReading, Preprocess
 from xenograft.errors import DataError, UsageError
 
@@ -109,7 +109,47 @@ def test_a_window_is_part_of_every_key(root: Path, tmp_path: Path) -> None:
     assert (read_prepared(manifest, row, whole) != read_prepared(manifest, row, narrow)).mean() > 0.5
 
 
-@pytest.mark.parametrize("bad", [{"frame": "0"}, {"frame": "last"}, {"window": "40"}, {"window": "40,0"}])
+def test_a_window_by_name_is_part_of_every_key_and_of_the_bundle(root: Path, tmp_path: Path) -> None:
+    for path in sorted(root.rglob("*.dcm")):
+        names = {"WindowCenter": [2048, 100], "WindowWidth": [4096, 50], "WindowCenterWidthExplanation": ["ALL", "LOW"]}
+        write_dicom(path, np.random.default_rng(int(path.stem)).integers(0, 4096, (40, 48)), path.stem, **names)
+    options = IngestOptions(window=" Low ")
+    assert options.dicom == DicomReading(window="low")
+    manifest = ingest(root, options, cache=tmp_path / "cache")
+    row = next(manifest.rows())
+    named, whole = Preprocess(size=40, dicom=options.dicom), Preprocess(size=40)
+    assert Preprocess.from_json(named.as_json()) == named
+    assert pixel_facts(named) != pixel_facts(whole)
+    low = Preprocess(size=40, dicom=DicomReading(centre=100, width=50))
+    np.testing.assert_array_equal(read_prepared(manifest, row, named), read_prepared(manifest, row, low))
+    other = next(one for one in ingest(root, cache=tmp_path / "cache").rows() if one.path == row.path)
+    assert other.pixels_sha256 != row.pixels_sha256  # the facts of one way to read are not taken for another
+
+
+def test_readings_without_a_name_keep_their_keys() -> None:
+    assert DicomReading("2", 40, 400).as_json() == {"frame": "2", "centre": 40, "width": 400}
+    assert IngestOptions(window="first").dicom == DicomReading()
+
+
+def test_a_name_that_no_file_has_stops_and_tells_which(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"E-DATA-01 40 of 40 .*S-DICOM-15 has no window named lung, and a preset is for"
+    ):
+        ingest(root, IngestOptions(window="lung"), cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"frame": "0"},
+        {"frame": "last"},
+        {"window": "40"},
+        {"window": "40,0"},
+        {"window": "lung,bone"},
+        {"window": " "},
+        {"window": "nan"},
+    ],
+)
 def test_what_cannot_be_asked_for_is_said_first(bad: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="E-USAGE-05"):
         IngestOptions(**bad)  # type: ignore[arg-type]

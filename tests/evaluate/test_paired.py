@@ -3,7 +3,8 @@ import pytest
 
 from xenograft.errors import DataError
 from xenograft.evaluate.metrics import METRICS, binary_metrics, multiclass_metrics
-from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
+from xenograft.evaluate.multilabel import multilabel_metrics
+from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass, paired_difference_multilabel
 from xenograft.evaluate.scorecard import scorecard
 
 N = 200
@@ -101,3 +102,54 @@ def test_unusable_input():
         paired_difference(LABELS, good, good, PATIENTS, **OPTIONS | {"threshold_b": 2}, rng=rng())
     with pytest.raises(DataError, match="probabilities_a"):
         paired_difference_multiclass(LABELS, good, good, PATIENTS, rng=rng())
+
+
+def findings(seed, gain):
+    """Scores of three findings with gaps; better with more gain."""
+    rng = np.random.default_rng(7)
+    truth = (rng.random((N, 3)) < [0.5, 0.3, 0.2]).astype(np.int64)
+    labels = np.where(rng.random((N, 3)) < 0.2, -1, truth)
+    z = gain * (2 * truth - 1) + 1.5 * rng.normal(size=(N, 3)) + 0.3 * np.random.default_rng(seed).normal(size=(N, 3))
+    return labels, 1 / (1 + np.exp(-z))
+
+
+def test_identical_arms_of_findings_do_not_differ():
+    labels, scores = findings(1, 1)
+    got = paired_difference_multilabel(labels, scores, scores, PATIENTS, resamples=50, rng=rng())
+    assert tuple(got) == METRICS
+    assert all(v == {"difference": 0, "low": 0, "high": 0} for v in got.values())
+
+
+@pytest.mark.parametrize("cuts", [0.5, [0.4, 0.5, 0.6]])
+def test_findings_differ_by_their_means_over_findings_and_seeds(cuts):
+    labels, first = findings(1, 2.0)
+    seeds, b = [first, findings(2, 1.5)[1]], findings(3, 0.5)[1]
+    got = paired_difference_multilabel(labels, seeds, b, PATIENTS, thresholds=cuts, resamples=200, rng=rng())
+    for metric in ("auroc", "f1", "average_precision"):
+        a, other = ([multilabel_metrics(labels, s, thresholds=cuts)[metric] for s in arms] for arms in (seeds, [b]))
+        assert got[metric]["difference"] == pytest.approx(np.mean(a) - other[0])
+    assert 0 < got["auroc"]["low"] < got["auroc"]["difference"] < got["auroc"]["high"]
+    filled = np.where(labels == -1, 0.5, b)
+    again = paired_difference_multilabel(labels, seeds, filled, PATIENTS, thresholds=cuts, resamples=200, rng=rng())
+    assert again == got
+
+
+def test_findings_in_another_order_differ_alike():
+    labels, a = findings(1, 2.0)
+    b, order = findings(3, 0.5)[1], [2, 0, 1]
+    straight = paired_difference_multilabel(labels, a, b, PATIENTS, resamples=50, rng=rng())
+    shuffled = paired_difference_multilabel(
+        labels[:, order], a[:, order], b[:, order], PATIENTS, resamples=50, rng=rng()
+    )
+    for metric in METRICS:
+        assert shuffled[metric] == pytest.approx(straight[metric])
+
+
+def test_unusable_findings():
+    labels, good = findings(1, 1)
+    with pytest.raises(DataError, match="probabilities_b"):
+        paired_difference_multilabel(labels, good, good[:, :2], PATIENTS, rng=rng())
+    with pytest.raises(DataError, match="no seed"):
+        paired_difference_multilabel(labels, [], good, PATIENTS, rng=rng())
+    with pytest.raises(DataError, match="one for each of 3 findings"):
+        paired_difference_multilabel(labels, good, good, PATIENTS, thresholds=[0.5, 0.5], rng=rng())

@@ -1,3 +1,4 @@
+import hashlib
 import math
 
 import numpy as np
@@ -126,6 +127,8 @@ def test_coverage_of_auroc_with_several_images_per_patient():
         ([], [], 10, "labels"),
         ([-1, 0], [1, 2], 10, "labels"),
         ([0, 1], [1], 10, "patients"),
+        ([[0, 1], [1, 1]], [1], 10, "patients"),
+        ([[0, 2]], [1], 10, "labels"),
         ([0, 1], [1, 2], 0, "resamples"),
     ],
 )
@@ -163,3 +166,28 @@ def test_wilson():
     assert all(math.isnan(v) for v in wilson(0, 0))
     with pytest.raises(DataError, match="successes"):
         wilson(3, 2)
+
+
+def test_findings_are_drawn_by_patient_without_strata():
+    labels = np.array([[1, 0], [0, -1], [0, 0], [0, 1], [1, 1]])
+    patients = np.array(["a", "a", "b", "c", "c"])
+    weights = cluster_weights(labels, patients, resamples=600, rng=np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 3] == weights[:, 4]).all()
+    assert (weights[:, 0] + weights[:, 2] + weights[:, 3] == 3).all()
+    assert set(np.unique(weights)) == {0, 1, 2, 3}  # single patients of their sets of findings vary too
+    assert np.abs(weights.mean(axis=0) - 1).max() < 0.1
+    one_class = np.zeros(5, dtype=int)
+    assert np.array_equal(weights, cluster_weights(one_class, patients, resamples=600, rng=np.random.default_rng(0)))
+
+
+def test_draws_of_single_labels_keep_their_bits():
+    labels, patients = np.arange(60) // 2 % 3, np.arange(60) // 4
+    weights = cluster_weights(labels, patients, resamples=50, rng=np.random.default_rng(9))
+    assert hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()[:16] == "6dd853fefb7e5095"
+
+
+def test_plain_draws_of_findings_spread_as_the_mean_of_images_does():
+    correct = (np.arange(300) < 210).astype(float)
+    exact = math.sqrt(0.7 * 0.3 / 300)
+    assert spread(correct, np.zeros((300, 2), dtype=int), np.arange(300)) == pytest.approx(exact, rel=0.04)

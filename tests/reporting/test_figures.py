@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from xenograft.reporting import figures, style
 from xenograft.reporting.figures import canvas
 from xenograft.reporting.figures.canvas import apart
-from xenograft.reporting.figures.curves import _GRID, _pr, _roc
+from xenograft.reporting.figures.rates import GRID, precision_recall, roc
 from xenograft.reporting.groups import View
 
 from .makers import make_study
@@ -47,8 +47,8 @@ def test_curves_have_the_areas_of_an_independent_library() -> None:
     rng = np.random.default_rng(0)
     truth = rng.random(400) < 0.3
     scores = np.round(rng.normal(truth * 1.2, 1), 2)  # with ties
-    assert np.trapezoid(_roc(truth, scores), _GRID) == pytest.approx(roc_auc_score(truth, scores), abs=0.01)
-    assert _pr(truth, scores)[1:].mean() == pytest.approx(average_precision_score(truth, scores), abs=0.01)
+    assert np.trapezoid(roc(truth, scores), GRID) == pytest.approx(roc_auc_score(truth, scores), abs=0.01)
+    assert precision_recall(truth, scores)[1:].mean() == pytest.approx(average_precision_score(truth, scores), abs=0.01)
 
 
 def test_many_backbones_become_small_multiples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from xenograft.backbones import catalog
 from xenograft.data.ingest import ingest
+from xenograft.data.label_sets import encode
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.study import frozen
-from xenograft.study.arm import Arm
+from xenograft.study.arm import Arm, measure
 from xenograft.study.frozen import FrozenArm, feature_key, head_data, siblings
 from xenograft.train.recipes import lookup
 
@@ -110,6 +112,37 @@ def test_views_are_embedded_in_order_and_read_when_they_are_needed(splits: Any) 
     assert not np.array_equal(data.train[0], data.train[1])
     with pytest.raises(IndexError):
         data.train[3]
+
+
+class FindingsExtractor(FakeExtractor):
+    """Features in which the known findings show."""
+
+    def features(self, manifest: Manifest, **_: Any) -> np.ndarray:
+        rows = [np.random.default_rng(int(h[:8], 16)).normal(size=7) for h in manifest.column("sha256")]
+        return (np.stack(rows) + 3 * np.pad(manifest.labels, ((0, 0), (0, 4)))).astype(np.float32)
+
+
+def with_findings(manifest: Manifest, seed: int) -> Manifest:
+    """Three findings by chance, a fifth of the labels unknown."""
+    names = ("effusion", "mass", "nodule")
+    values = np.random.default_rng(seed).choice([1, 0, -1], size=(len(manifest), 3), p=[0.3, 0.5, 0.2])
+    texts = pa.array([encode(row, names) for row in values], pa.string())
+    at = manifest.table.schema.get_field_index("label")
+    table = manifest.table.set_column(at, manifest.table.schema.field(at), texts)
+    return replace(manifest, table=table, classes=names, multi_label=True)
+
+
+@pytest.mark.parametrize("recipe", ["probe", "logistic"])
+def test_findings_get_a_row_of_the_head_each(splits: Any, recipe: str) -> None:
+    train, val = (with_findings(each, seed) for seed, each in enumerate(splits))
+    shop = workshop()
+    shop.extractor = lambda _: FindingsExtractor()
+    trained = FrozenArm(arm(recipe, head_lr=0.3) if recipe == "probe" else arm(recipe), train, val, shop)
+    assert trained.tensors()["head.weight"].shape == (3, 7)
+    probabilities = trained.predict(val)
+    assert probabilities.shape == (len(val), 3)
+    assert not np.allclose(probabilities.sum(axis=1), 1.0)
+    assert measure(val.labels, probabilities)["auroc"] > 0.7
 
 
 def test_a_head_that_diverged_later_says_so(splits: Any, monkeypatch: pytest.MonkeyPatch) -> None:

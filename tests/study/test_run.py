@@ -123,7 +123,7 @@ def test_test_is_opened_after_every_choice(
     phantom_folder: Path, made_weights: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    real_train, real_choose = runs.train_arm, runs.choose_thresholds
+    real_train, real_choose = runs.train_arm, runs.thresholds_for
 
     def watched_train(arm: Any, train: Any, val: Any, *rest: Any, **more: Any) -> Any:
         assert set(train.column("split")) == {"train"}
@@ -143,7 +143,7 @@ def test_test_is_opened_after_every_choice(
         return real_choose(*arguments)
 
     monkeypatch.setattr(runs, "train_arm", watched_train)
-    monkeypatch.setattr(runs, "choose_thresholds", watched_choose)
+    monkeypatch.setattr(runs, "thresholds_for", watched_choose)
     one = config(phantom_folder, made_weights, recipes="probe", seeds=1)
     found = run_study(one, tmp_path / "s", cache=cache)
     assert order == ["predict val", "choose", "predict test"]
@@ -198,9 +198,9 @@ def test_l13_no_threshold_is_tuned_on_few_images(study: Study, phantom_folder: P
 
     val = ingest(phantom_folder).subset("val")
     scores = np.tile([0.4, 0.6], (len(val), 1))
-    assert set(runs.choose_thresholds(val, scores)) <= {"fixed", "youden"}
+    assert set(runs.thresholds_for(val.labels, scores)) <= {"fixed", "youden"}
     few = val.take(range(6))
-    assert runs.choose_thresholds(few, scores[:6]) == {"fixed": 0.5}
+    assert runs.thresholds_for(few.labels, scores[:6]) == {"fixed": 0.5}
 
 
 def test_a_damaged_record_is_one_line(study: Study, tmp_path: Path) -> None:

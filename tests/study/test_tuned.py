@@ -22,7 +22,7 @@ from xenograft.train.recipes import lookup as recipe_of
 
 SPEC = lookup("resnet18")
 PREPROCESS = Preprocess(size=32, mean=SPEC.mean, std=SPEC.std, channels=1, fit="squash")
-MANIFEST: Any = SimpleNamespace(classes=["a", "b"])
+MANIFEST: Any = SimpleNamespace(classes=["a", "b"], multi_label=False)
 
 
 def arm(**more: Any) -> Arm:
@@ -66,6 +66,20 @@ def test_a_trained_arm_says_what_it_used() -> None:
     assert trained.engine == {"name": "torch", "precision": "f32", "device": "cpu", "micro_batch": 16}
     assert trained.notices == []
     assert trained.predict(MANIFEST).shape == (36, 2)
+
+
+def test_findings_are_trained_and_answered_one_by_one() -> None:
+    labels = np.random.default_rng(1).integers(-1, 2, (36, 3))
+    shop = workshop(Machine("cpu"))
+    held = replace(shop.images(), labels=labels)
+    shop.images = lambda *_: held
+    manifest: Any = SimpleNamespace(classes=["a", "b", "c"], multi_label=True)
+    trained = TunedArm(arm(batch_size=24), manifest, manifest, shop, None, "")
+    assert trained.tensors()["head.weight"].shape[0] == 3
+    probabilities = trained.predict(manifest)
+    assert probabilities.shape == (36, 3)
+    assert not np.allclose(probabilities.sum(axis=1), 1.0)
+    assert trained.history[0].keys() >= {"train_loss", "train_accuracy", "val_auroc", "selection_loss"}
 
 
 def test_p11_parts_that_shrank_are_in_the_facts_and_the_notices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -59,6 +61,18 @@ def test_in_order() -> None:
     for (a, b), (c, d) in zip(held.in_order(5), DeviceImages(held, "cpu").in_order(5), strict=True):
         assert torch.equal(a, c)
         assert torch.equal(b, d)
+
+
+def test_several_labels_an_image_stay_with_it() -> None:
+    plain = image_set()
+    held = replace(plain, labels=np.stack([plain.labels, -plain.labels // 2, np.arange(13)], axis=1))
+    options = {"batch_size": 4, "augment": NONE, "seed": 1, "threads": 1}
+    for source in (held, DeviceImages(held, "cpu")):
+        parts = [*source.epoch(2, **options), *source.in_order(4)]  # type: ignore[arg-type]
+        for pixels, labels in parts:
+            assert labels.shape == (len(pixels), 3)
+            assert torch.equal(pixels, torch.from_numpy(held.pixels[labels[:, 2].numpy()]))
+            assert torch.equal(labels, torch.from_numpy(held.labels[labels[:, 2].numpy()]))
 
 
 def test_each_image_has_its_own_table_and_warp() -> None:

@@ -6,6 +6,7 @@ import pytest
 from xenograft.errors import ProcessError
 from xenograft.train import head_data
 from xenograft.train.head_data import Head, standard_of
+from xenograft.train.objective import Binary
 
 
 def views() -> np.ndarray:
@@ -50,7 +51,7 @@ def test_features_are_standardised_in_place_only_where_that_is_asked_for() -> No
 
 def test_a_head_without_a_finished_epoch_is_not_usable() -> None:
     zeros = np.zeros((1, 2), dtype=np.float32)
-    solved = Head(zeros, zeros[0, :1])
+    solved = Head(zeros, zeros[0, :1], Binary())
     assert solved.usable() is solved  # a solved head has no epochs
     with pytest.raises(ProcessError, match=r"E-PROC-15.*why"):
-        Head(zeros, zeros[0, :1], stopped="why").usable()
+        Head(zeros, zeros[0, :1], Binary(), stopped="why").usable()

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from xenograft.backbones import build, catalog
 from xenograft.data.augment import PAPER
 from xenograft.errors import ProcessError
+from xenograft.study import arm
 from xenograft.train.images import ImageSet
 from xenograft.train.loop import Fitted, Machine, TrainingData, fit, predict
-from xenograft.train.network import Classifier, class_weights_of
+from xenograft.train.network import Classifier
+from xenograft.train.objective import Binary, MultiLabel, Objective
 from xenograft.train.recipes import Recipe, lookup
 from xenograft.train.schedule import share_of_peak
 
@@ -35,7 +38,7 @@ def data(seed: int = 0, *, noise: float = 0.5) -> TrainingData:
         for part in torch.split(order, 16):
             yield inputs[part], labels[part]
 
-    return TrainingData(epoch, 5, lambda: iter([(inputs, labels)]), class_weights_of(labels, 2))
+    return TrainingData(epoch, 5, lambda: iter([(inputs, labels)]), Binary(), Binary().class_weights(labels))
 
 
 def layer() -> nn.Linear:
@@ -135,7 +138,7 @@ def normalised(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tenso
 
 
 def trained_network(trainable: str | int) -> tuple[Classifier, dict[str, Tensor]]:
-    network = Classifier(build.build(catalog.lookup("resnet18"), tensors=None, seed=0), 2)
+    network = Classifier(build.build(catalog.lookup("resnet18"), tensors=None, seed=0), Binary())
     network.backbone.freeze(trainable)  # type: ignore[arg-type]
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     held = images()
@@ -143,7 +146,8 @@ def trained_network(trainable: str | int) -> tuple[Classifier, dict[str, Tensor]
         lambda number: normalised(held.epoch(number, batch_size=4, augment=PAPER, seed=0, threads=1)),
         held.steps(4),
         lambda: normalised(held.in_order(12)),
-        class_weights_of(torch.from_numpy(held.labels), 2),
+        Binary(),
+        Binary().class_weights(torch.from_numpy(held.labels)),
     )
     recipe = replace(lookup("full"), epochs=2, batch_size=4, backbone_lr=1e-2)
     fit(network, source, recipe=recipe, measure=measure, machine=Machine())
@@ -205,40 +209,61 @@ def test_answers_that_are_not_finite_count_as_a_diverged_epoch() -> None:
         train(layer(), replace(RECIPE, head_lr=1e38, optimiser="sgd", epochs=4))
 
 
-def convolutional() -> nn.Sequential:
+def convolutional(outputs: int = 1) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(6 * 144, 1))
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(6 * 144, outputs)
+        )
 
 
 def pictures(count: int = 45, batch: int = 16) -> TrainingData:
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(count) % 2
     inputs = torch.randn(count, 3, 16, 16, generator=generator) + labels[:, None, None, None]
+    return source_of(inputs, labels, Binary(), batch)
 
+
+def pictures_with_findings(count: int = 45, batch: int = 16) -> TrainingData:
+    """Three findings, half of them unknown, and all of some images."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.randint(0, 2, (count, 3), generator=generator)
+    inputs = torch.randn(count, 3, 16, 16, generator=generator) + labels[:, :, None, None]
+    labels[torch.rand(labels.shape, generator=generator) < 0.5] = -1
+    return source_of(inputs, labels, MultiLabel(3), batch)
+
+
+def source_of(inputs: Tensor, labels: Tensor, objective: Objective, batch: int) -> TrainingData:
     def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(number))
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(number))
         for part in torch.split(order, batch):
             yield inputs[part], labels[part]
 
-    return TrainingData(epoch, -(-count // batch), lambda: iter([(inputs, labels)]), class_weights_of(labels, 2))
+    steps = -(-len(labels) // batch)
+    return TrainingData(epoch, steps, lambda: iter([(inputs, labels)]), objective, objective.class_weights(labels))
 
 
 SMALL = replace(RECIPE, epochs=3, head_lr=1e-3)
 
 
-def fit_pictures(machine: Machine, recipe: Recipe = SMALL, **more: object) -> tuple[nn.Sequential, Fitted]:
-    network = convolutional()
-    return network, fit(network, pictures(), recipe=recipe, measure=measure, machine=machine, **more)  # type: ignore[arg-type]
+def fit_pictures(
+    machine: Machine, recipe: Recipe = SMALL, source: TrainingData | None = None, **more: object
+) -> tuple[nn.Sequential, Fitted]:
+    source = source or pictures()
+    network = convolutional(source.objective.outputs)
+    return network, fit(network, source, recipe=recipe, measure=arm.measure, machine=machine, **more)  # type: ignore[arg-type]
 
 
 # every step is small and the sums are the same but for their order; Adam divides by gradients near 0, SGD does not
 @pytest.mark.parametrize(("optimiser", "atol"), [("adamw", 1e-5), ("sgd", 1e-6)])
 @pytest.mark.parametrize("micro_batch", [2, 3, 7, 15])
-def test_parts_of_a_batch_train_as_the_whole_batch(optimiser: str, atol: float, micro_batch: int) -> None:
+@pytest.mark.parametrize("source", [pictures(), pictures_with_findings()], ids=["classes", "findings"])
+def test_parts_of_a_batch_train_as_the_whole_batch(
+    source: TrainingData, optimiser: str, atol: float, micro_batch: int
+) -> None:
     recipe = replace(SMALL, optimiser=optimiser)  # type: ignore[arg-type]
-    whole, expected = fit_pictures(Machine(), recipe)
-    parts, fitted = fit_pictures(Machine(micro_batch=micro_batch), recipe)
+    whole, expected = fit_pictures(Machine(), recipe, source)
+    parts, fitted = fit_pictures(Machine(micro_batch=micro_batch), recipe, source)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=atol, rtol=1e-5)
     for first, second in zip(expected.history, fitted.history, strict=True):
@@ -268,10 +293,11 @@ def test_the_fused_optimiser_equals_the_plain_one_on_convolutions(optimiser: str
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_p2_convolutions_resume_exactly(tmp_path: Path, optimiser: str) -> None:
+@pytest.mark.parametrize("source", [pictures(), pictures_with_findings()], ids=["classes", "findings"])
+def test_p2_convolutions_resume_exactly(tmp_path: Path, source: TrainingData, optimiser: str) -> None:
     """Channels last: the state of a fused optimiser has to lie in memory as its parameters do."""
     recipe = replace(SMALL, optimiser=optimiser)  # type: ignore[arg-type]
-    whole, _ = fit_pictures(Machine(micro_batch=6), recipe)
+    whole, _ = fit_pictures(Machine(micro_batch=6), recipe, source)
     checkpoint = tmp_path / "checkpoint.safetensors"
 
     class Stop(Exception):  # noqa: N818
@@ -285,11 +311,35 @@ def test_p2_convolutions_resume_exactly(tmp_path: Path, optimiser: str) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        fit_pictures(Machine(micro_batch=6), recipe, checkpoint=checkpoint, on_step=killed)
-    resumed, fitted = fit_pictures(Machine(micro_batch=6), recipe, checkpoint=checkpoint)
+        fit_pictures(Machine(micro_batch=6), recipe, source, checkpoint=checkpoint, on_step=killed)
+    resumed, fitted = fit_pictures(Machine(micro_batch=6), recipe, source, checkpoint=checkpoint)
     assert len(fitted.history) == 3
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_the_row_of_an_epoch_counts_what_is_known() -> None:
+    """No step is taken, so the loss of the epoch is that of the network as it was."""
+    source = pictures_with_findings()
+    recipe = replace(SMALL, optimiser="sgd", head_lr=0.0, epochs=1)
+    network, fitted = fit_pictures(Machine(micro_batch=5), recipe, source)
+    row = fitted.history[0]
+    inputs, labels = next(source.validation())
+    with torch.no_grad():
+        logits = network(inputs)
+    known = labels >= 0
+    assert row["train_loss"] == pytest.approx(row["selection_loss"], rel=1e-5)
+    assert row["train_accuracy"] == pytest.approx(((logits > 0) == labels)[known].float().mean().item())
+    probabilities = torch.sigmoid(logits.double()).numpy()
+    aurocs = [roc_auc_score(labels[known[:, k], k], probabilities[known[:, k], k]) for k in range(3)]
+    assert row["val_auroc"] == pytest.approx(np.mean(aurocs))
+
+
+def test_predictions_of_findings_keep_their_labels() -> None:
+    network, source = convolutional(3), pictures_with_findings()
+    labels, probabilities, logits = predict(network, source.epoch(0), Machine(micro_batch=5), source.objective)
+    np.testing.assert_array_equal(labels, torch.cat([truth for _, truth in source.epoch(0)]).numpy())
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits.double().numpy())))
 
 
 class Narrow(nn.Module):
@@ -328,9 +378,9 @@ def test_p11_smaller_parts_last_over_a_resume_and_are_reported(tmp_path: Path) -
 def test_predict_takes_parts_and_keeps_the_order() -> None:
     network = Narrow(10)
     batches = list(pictures().epoch(0))
-    labels, probabilities, logits = predict(network, iter(batches), Machine(micro_batch=5))
+    labels, probabilities, logits = predict(network, iter(batches), Machine(micro_batch=5), Binary())
     assert max(network.met) == 5
     assert labels.tolist() == [int(label) for _, truth in batches for label in truth]
-    expected = predict(network, iter(batches), Machine())
+    expected = predict(network, iter(batches), Machine(), Binary())
     np.testing.assert_allclose(probabilities, expected[1], atol=1e-6)
     torch.testing.assert_close(logits, expected[2])

@@ -10,15 +10,16 @@ from torch.nn import functional
 from xenograft.errors import ProcessError
 from xenograft.train import step as step_module
 from xenograft.train.machine import Machine
+from xenograft.train.objective import Binary, MultiLabel
 from xenograft.train.step import Step
 
 WEIGHTS = torch.tensor([0.7, 1.6])
 
 
-def network() -> nn.Sequential:
+def network(outputs: int = 1) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 1))
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, outputs))
 
 
 def batch(count: int = 11) -> tuple[Tensor, Tensor]:
@@ -65,7 +66,7 @@ def reference() -> list[Tensor]:
 @pytest.mark.parametrize("micro_batch", [None, 2, 3, 4, 10, 11])
 def test_the_gradient_of_the_parts_is_the_batchs(micro_batch: int | None) -> None:
     net = network()
-    sums = Step(net, Machine(micro_batch=micro_batch), WEIGHTS)(*batch())
+    sums = Step(net, Machine(micro_batch=micro_batch), Binary(), WEIGHTS)(*batch())
     for expected, grad in zip(reference(), gradients(net), strict=True):
         torch.testing.assert_close(grad, expected, atol=1e-6, rtol=1e-5)
     with torch.no_grad():
@@ -77,11 +78,28 @@ def test_the_gradient_of_the_parts_is_the_batchs(micro_batch: int | None) -> Non
     assert sums[1] == ((logits > 0).long() == batch()[1]).sum()
 
 
+@pytest.mark.parametrize("micro_batch", [None, 2, 3, 4, 10])
+def test_the_gradient_of_parts_with_more_and_fewer_known_findings_is_the_batchs(micro_batch: int | None) -> None:
+    images, _ = batch()
+    labels = torch.randint(-1, 2, (11, 3), generator=torch.Generator().manual_seed(2))
+    labels[:4] = -1  # the first parts have nothing to learn from
+    known, truth, weights = labels >= 0, labels == 1, torch.tensor([[0.7, 1.6], [0.6, 4.0], [1.0, 1.0]])
+    of_value = torch.where(truth, weights[:, 1], weights[:, 0])
+    whole, net = network(3), network(3)
+    losses = functional.binary_cross_entropy_with_logits(whole(images), truth.float(), of_value, reduction="none")
+    losses[known].mean().backward()  # type: ignore[no-untyped-call]
+    sums = Step(net, Machine(micro_batch=micro_batch), MultiLabel(3), weights)(images, labels)
+    for expected, grad in zip(gradients(whole), gradients(net), strict=True):
+        torch.testing.assert_close(grad, expected, atol=1e-6, rtol=1e-5)
+    assert sums[0] == pytest.approx(losses[known].sum().item(), rel=1e-5)
+    assert sums[1] == ((network(3)(images) > 0) == truth)[known].sum()
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
 def test_p11_the_parts_are_halved_once_and_the_step_starts_over(error: type[Exception], backward: bool) -> None:
     net = Narrow(6, error=error, backward=backward)
-    step = Step(net, Machine(), WEIGHTS)
+    step = Step(net, Machine(), Binary(), WEIGHTS)
     step(*batch())
     assert net.met == [11, 4, 4, 3]
     assert step.machine.micro_batch == 5
@@ -94,24 +112,24 @@ def test_p11_the_parts_are_halved_once_and_the_step_starts_over(error: type[Exce
 
 
 def test_p11_a_second_time_is_an_error_that_says_what_to_do() -> None:
-    step = Step(Narrow(3), Machine(), WEIGHTS)
+    step = Step(Narrow(3), Machine(), Binary(), WEIGHTS)
     with pytest.raises(ProcessError, match=r"E-PROC-11 .* 4 images of \(3, 8, 8\).*Tried to allocate 20 MiB.*--micro"):
         step(*batch())
 
 
 def test_p11_a_resumed_run_that_halved_before_does_not_halve_again() -> None:
     with pytest.raises(ProcessError, match="E-PROC-11"):
-        Step(Narrow(3), Machine(micro_batch=5), WEIGHTS, may_halve=False)(*batch())
+        Step(Narrow(3), Machine(micro_batch=5), Binary(), WEIGHTS, may_halve=False)(*batch())
 
 
 def test_p11_parts_of_two_cannot_be_halved() -> None:
     with pytest.raises(ProcessError, match="E-PROC-11"):
-        Step(Narrow(1), Machine(micro_batch=2), WEIGHTS)(*batch())
+        Step(Narrow(1), Machine(micro_batch=2), Binary(), WEIGHTS)(*batch())
 
 
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        Step(network(), Machine(), WEIGHTS)(torch.zeros(4, 3, 9, 9), torch.zeros(4, dtype=torch.int64))
+        Step(network(), Machine(), Binary(), WEIGHTS)(torch.zeros(4, 3, 9, 9), torch.zeros(4, dtype=torch.int64))
 
 
 def test_a_compiler_that_fails_is_left_out_with_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +141,7 @@ def test_a_compiler_that_fails_is_left_out_with_a_notice(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(step_module.torch, "compile", compiled)
     net = network()
-    step = Step(net, Machine(), WEIGHTS, compiled=True)
+    step = Step(net, Machine(), Binary(), WEIGHTS, compiled=True)
     step(*batch())
     step(*batch())
     for expected, grad in zip(reference(), gradients(net), strict=True):
@@ -143,7 +161,7 @@ def test_other_sizes_than_the_usual_are_not_compiled_anew(monkeypatch: pytest.Mo
         return run
 
     monkeypatch.setattr(step_module.torch, "compile", compiled)
-    step = Step(network(), Machine(), WEIGHTS, compiled=True)
+    step = Step(network(), Machine(), Binary(), WEIGHTS, compiled=True)
     for count in (8, 8, 5, 8):
         step(*batch(count))
     assert sizes == [8, 8, 8]

@@ -20,7 +20,7 @@ reviewers ask about. A check that could not be made is listed as such and never 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
     parser = options.verb(verbs, "audit", "look for what makes results on a data set wrong", _EXAMPLES)
-    parser.add_argument("data", type=Path, help="folder (split/class/file or class/file), CSV or Parquet")
+    parser.add_argument("data", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("audit"), help="folder of the audit (audit)")
     parser.add_argument("--backbone", metavar="NAME", help="look at its features too (default: pixels only)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where there is an error")

@@ -24,9 +24,10 @@ def add(verbs: options.Verbs) -> None:
     group.add_argument("--features", action="store_true", help="features of frozen backbones")
     group.add_argument("--pixels", action="store_true", help="decoded images")
     group.add_argument("--glances", action="store_true", help="thumbnails and gray values, for audits")
-    group.add_argument("--unpacked", action="store_true", help="images of NPZ files and volumes")
+    group.add_argument("--unpacked", action="store_true", help="images of NPZ files, Parquet and volumes")
     group.add_argument("--facts", action="store_true", help="what inspection found out about image files")
     group.add_argument("--weights", action="store_true", help="downloaded weights, which must then be fetched again")
+    group.add_argument("--hub", action="store_true", help="data of Hugging Face, which must then be fetched again")
     options.add_cache(parser)
     parser.set_defaults(run=run)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xenograft.bundle import Prediction
     from xenograft.caching import Checked, Cleared, Entry
     from xenograft.diagnosis import Diagnosis, Speed
-    from xenograft.reporting.groups import Score
+    from xenograft.reporting.groups import Score, View
     from xenograft.study.forecast import Forecast
     from xenograft.study.rates import Rate
     from xenograft.study.record import Study
@@ -105,7 +105,7 @@ def wrote(what: str, where: Path) -> None:
 def audit_findings(audit: Audit) -> None:
     """Errors, warnings and notes in full, the rest as numbers."""
     for split, classes in audit.counts.items():
-        text = ", ".join(f"{printable(c)} {n['images']} ({n['patients']} patients)" for c, n in classes.items())
+        text = ", ".join(f"{printable(c)} {_counted(n)}" for c, n in classes.items())
         said(f"{split:5} {text}")
     for finding in audit.findings:
         if finding.severity in {"error", "warning", "note"}:
@@ -117,8 +117,14 @@ def audit_findings(audit: Audit) -> None:
     )
 
 
+def _counted(count: dict[str, int]) -> str:
+    """Images and patients of a class; of a finding also of how many images it is known."""
+    of = f" of {count['of']}" if "of" in count else ""
+    return f"{count['images']}{of} ({count['patients']} patients)"
+
+
 def study_table(study: Study) -> None:
-    """Test results by backbone and recipe, then the paired differences in AUROC."""
+    """Test results by backbone and recipe, the best and the worst finding, and the paired differences in AUROC."""
     from xenograft.reporting.groups import View
 
     view = View.of(study)
@@ -126,12 +132,13 @@ def study_table(study: Study) -> None:
         said("SYNTHETIC images: the numbers show that the tool works, nothing about patients.")
     if view.data["leak_allowed"]:
         said("LEAK ALLOWED: splits share patients or images; the numbers are too good.")
+    mean = "mean " if view.multi_label else ""
     table = _table(
         "backbone",
         "recipe",
         "lr scale",
         "seeds",
-        "AUROC (95 % CI)",
+        f"{mean}AUROC (95 % CI)",
         "accuracy",
         "recall",
         "specificity",
@@ -146,15 +153,36 @@ def study_table(study: Study) -> None:
         table.add_row(group.name, group.recipe, f"{group.lr_scale:g}", str(len(group.runs)), *cells)
     _OUT.print(table)
     threshold = "at threshold 0.5" if not view.multiclass else "macro averages"
+    if view.multi_label:
+        threshold += f"; means over {len(view.classes)} findings, missing labels left out"
     said(f"Test split: {view.test_size()}; {threshold}; {view.interval_note()}")
+    _extremes(view)
     for row in study.record.comparisons:
         if row["metric"] == "auroc" and row["difference"] is not None:
             shown = "no difference shown" if row["low"] <= 0 <= row["high"] else "the interval excludes 0"
             scale = f" at learning rate x {row['lr_scale']:g}" if row["lr_scale"] != 1 else ""
             said(
-                f"{row['backbone']} {row['a']} - {row['b']}{scale}: AUROC {row['difference']:+.3f} "
+                f"{row['backbone']} {row['a']} - {row['b']}{scale}: {mean}AUROC {row['difference']:+.3f} "
                 f"({row['low']:+.3f} to {row['high']:+.3f}), {shown}"
             )
+
+
+def _extremes(view: View) -> None:
+    """Of a multi-label study the best and the worst finding of one group, and why a mean is not defined."""
+    from xenograft.reporting.findings import auroc, gap_note, ranked
+
+    if not view.multi_label:
+        return
+    if gap := gap_note(view):
+        said(gap)
+    group = view.chosen()
+    known = [(f.name, score.value) for f in ranked(view, [group]) if (score := auroc(view, group, f)) is not None]
+    if len(known) > 1:
+        (best, most), (worst, least) = known[0], known[-1]
+        said(
+            f"{group.name} {group.recipe}, which validation rates highest: AUROC of single findings from {least:.3f} "
+            f"({worst}) to {most:.3f} ({best}); Table S2 of the report has all"
+        )
 
 
 def _scores(score: Callable[[str], Score | None]) -> list[str]:

@@ -29,7 +29,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """How a data set is read and split."""
     group = parser.add_argument_group("reading the data")
     group.add_argument("--images", type=Path, metavar="DIR", help="folder of a table's images (default: the table's)")
-    group.add_argument("--label-column", metavar="NAME", help="column of a table with the class")
+    group.add_argument(
+        "--label-column", metavar="NAME", help="column of a table with the class; A,B,C: one finding (1, 0) in each"
+    )
     group.add_argument("--patient-column", metavar="NAME", help="column of a table with the patient")
     group.add_argument("--patient-regex", metavar="REGEX", help="patient key inside the path, e.g. '(P[0-9]+)_'")
     group.add_argument(
@@ -43,8 +45,12 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--split-seed", type=int, metavar="N", help="seed of these splits (0)")
     group.add_argument("--max-skip", type=float, metavar="SHARE", help="unreadable files to accept (0.01)")
     group.add_argument("--min-side", type=int, metavar="PX", help="smallest image side to accept (16)")
-    group.add_argument("--frame", metavar="N", help="of multi-frame DICOM files: first, middle or a number from 1 on")
-    group.add_argument("--window", metavar="C,W", help="of DICOM files: centre,width (default: the file's first)")
+    group.add_argument(
+        "--frame", metavar="N", help="of multi-frame DICOM files: first, middle, a number from 1 on, or all as images"
+    )
+    group.add_argument(
+        "--window", metavar="C,W", help="of DICOM files: centre,width or a name: the file's own, lung, bone, brain ..."
+    )
     group.add_argument(
         "--slices", metavar="AXIS:WHICH", help="of volumes: 2:middle, 2:all, 0:5 for every fifth (default: 2:middle)"
     )
@@ -84,7 +90,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     add_engine(group)
     group.add_argument("--threads", type=int, metavar="N", help="threads that decode images (2)")
-    group.add_argument("--offline", action="store_true", default=None, help="never download weights")
+    group.add_argument("--offline", action="store_true", default=None, help="never download weights or data")
     add_folders(parser)
     parser.add_argument(
         "--cache-limit", metavar="SIZE",

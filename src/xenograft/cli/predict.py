@@ -25,9 +25,11 @@ def add(verbs: options.Verbs) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the bundle, predict, write the CSV."""
     from collections import Counter
+    from itertools import chain
 
-    from xenograft.bundle import Bundle, find_images, write_predictions_csv
+    from xenograft.bundle import NOTHING, Bundle, find_images, write_predictions_csv
     from xenograft.cli import display
+    from xenograft.errors import printable
 
     bundle = Bundle.load(args.bundle, precision=args.precision)
     paths = find_images(args.images)
@@ -37,8 +39,10 @@ def run(args: argparse.Namespace) -> None:
             answers.append(answer)
             step(1)
     answered, failed = write_predictions_csv(args.output, bundle, answers)
-    counts = Counter(answer.label for answer in answers if not answer.error)
-    display.said(f"{answered} images: " + ", ".join(f"{name} {counts[name]}" for name in bundle.facts.classes))
+    labels = [answer.label for answer in answers if not answer.error]
+    names = [*bundle.facts.classes, *([NOTHING] if bundle.facts.multi_label else [])]
+    counts = Counter(chain(*(label.split("|") for label in labels)) if bundle.facts.multi_label else labels)
+    display.said(f"{answered} images: " + ", ".join(f"{printable(name)} {counts[name]}" for name in names))
     if failed:
         first = next(answer for answer in answers if answer.error)
         display.said(f"{failed} files could not be read; each has its reason in the column error, e.g. {first.error}")

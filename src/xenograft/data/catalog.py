@@ -69,18 +69,25 @@ def lookup(name: str) -> DatasetSpec:
     return CATALOG[name]
 
 
-def recognise(root: Path, classes: Iterable[str], paths: Sequence[str]) -> DatasetSpec | None:
+def recognise(
+    root: Path, classes: Iterable[str], paths: Sequence[str], *, findings: bool = False
+) -> DatasetSpec | None:
     """The known data set that a folder is: by its marker file, or by class names and *every* file name.
 
     One file that does not follow the naming rule is enough for "not known": nothing is guessed. A set that names its
     files by no rule is used only where the user names it.
+
+    Args:
+        findings: the classes are findings, of which a table may name some: then these are enough.
     """
     names = set(classes)
     for spec in CATALOG.values():
         if spec.marker is not None:
             if (root / spec.marker).is_file() and all(map(spec.follows, paths)):
                 return spec
-        elif (spec.file_pattern or spec.patient_pattern) and spec.has_classes(names) and all(map(spec.follows, paths)):
+            continue
+        fits = spec.has_classes(names, some=findings and spec.task == "multi-label")
+        if fits and (spec.file_pattern or spec.patient_pattern) and all(map(spec.follows, paths)):
             return spec
     return None
 

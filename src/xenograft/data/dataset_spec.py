@@ -65,9 +65,10 @@ class DatasetSpec:
         """Whether a file is named as this set names its files; never where it has no rule."""
         return self._matched(self.file_pattern or self.patient_pattern, path) is not None
 
-    def has_classes(self, classes: Iterable[str]) -> bool:
-        """Whether these are its classes, all of them and no other."""
-        return bool(self.classes) and _folded(classes) - _folded([self.absence or ""]) == _folded(self.classes)
+    def has_classes(self, classes: Iterable[str], *, some: bool = False) -> bool:
+        """Whether these are its classes and no other: all of them, or at least `some`."""
+        names, own = _folded(classes) - _folded([self.absence or ""]), _folded(self.classes)
+        return bool(own) and (bool(names) and names <= own if some else names == own)
 
     @property
     def label_names(self) -> dict[str, str]:
@@ -80,7 +81,8 @@ class DatasetSpec:
         Raises:
             DataError: a class that it has not (E-DATA-14), or files that are masks, not images (E-DATA-15).
         """
-        known = _folded([*self.classes, *self.label_names, self.absence or ""])
+        unnamed = [f"label {k}" for k in self.label_names]  # findings of an archive of another name or size
+        known = _folded([*self.classes, *self.label_names, *unnamed, self.absence or ""])
         foreign = sorted(name for name in classes if name.casefold() not in known)
         if self.classes and foreign:
             raise DataError(

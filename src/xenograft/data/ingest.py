@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +18,12 @@ from xenograft.data.decoding import Keeper
 from xenograft.data.dicom_patients import RULE as DICOM_RULE
 from xenograft.data.dicom_patients import dicom_patients, salt_for
 from xenograft.data.facts import Facts, Skip
+from xenograft.data.findings import usable
 from xenograft.data.identity import comparable
 from xenograft.data.importers import Listing, RawRow, folded
 from xenograft.data.inspect import inspect
+from xenograft.data.label_names import is_negative
+from xenograft.data.label_sets import decode
 from xenograft.data.leaks import check_splits
 from xenograft.data.manifest import SCHEMA, SPLITS, Manifest
 from xenograft.data.options import IngestOptions
@@ -35,8 +37,6 @@ __all__ = ["IngestOptions", "ingest", "write_skips"]
 
 Progress = Callable[[int, int], None]
 
-# names that stand for "nothing found"; such a class comes first, so that scores speak of the other one
-_NEGATIVE = re.compile(r"(normal|negative|healthy|benign|controls?|none|no|non|not|without|absent|clear|false|0)\b")
 _MIN_PER_CLASS = 10
 
 
@@ -48,6 +48,7 @@ def ingest(
     threads: int | None = None,
     skip_report: Path | None = None,
     progress: Progress | None = None,
+    unpacking: Progress | None = None,
     keepers: Sequence[Keeper] = (),
     meanwhile: Callable[[], None] | None = None,
 ) -> Manifest:
@@ -56,13 +57,15 @@ def ingest(
     Args:
         data: folder, CSV, TSV or Parquet. cache: folder where facts about files are kept between runs.
         skip_report: file for the list of skipped images, written also when the run stops because of them.
+        progress, unpacking: called as ``progress(done, total)`` while files are inspected, and while an archive,
+            volumes or frames are unpacked before.
         keepers, meanwhile: see `inspect`.
 
     Raises:
         DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
     """
     options = options or IngestOptions()
-    listing = _merge_label_variants(_utf8_only(options.listing(Path(data), cache)))
+    listing = _merge_label_variants(_utf8_only(options.listing(Path(data), cache, progress=unpacking)))
     threads = threads or min(4, os.cpu_count() or 1)
     paths = [row.path for row in listing.rows]
     facts, unreadable = inspect(
@@ -83,15 +86,17 @@ def ingest(
     if skip_report is not None:
         write_skips(skip_report, skipped)
     _check_skips(listing, rows, skipped, options)
-    classes = _classes(rows, options)
+    classes = _findings(listing, options) if listing.findings else _classes(rows, options)
     spec = _dataset(Path(data), listing, rows, options)
     rows, patient_rule, patient_notices = _patients(listing, rows, facts, spec, options)
     if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
     manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
-    about_classes = _positive_notices(classes, options)
+    about_classes = [] if manifest.multi_label else _positive_notices(classes, options)
     notices = (*listing.notices, *about_classes, *_file_notices(rows, facts), *patient_notices)
     manifest = replace(manifest, notices=notices, skipped=tuple(skipped))
+    if manifest.multi_label:
+        manifest = usable(manifest)
     return check_splits(manifest, allow_leak=options.allow_leak)
 
 
@@ -144,18 +149,35 @@ def _too_small(rows: Sequence[RawRow]) -> bool:
 
 
 def _merge_label_variants(listing: Listing) -> Listing:
-    """``Normal`` and ``normal `` are one class, named as most rows name it (L8)."""
+    """``Normal`` and ``normal `` are one class or finding, named as most rows name it (L8)."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for row in listing.rows:
-        spellings[folded(row.label)][row.label] += 1
+        for label in row.label.split("|") if listing.findings else (row.label,):
+            spellings[folded(label)][label] += 1
     chosen = {spelling: seen.most_common(1)[0][0].strip() for seen in spellings.values() for spelling in seen}
     merged = {k: v for k, v in chosen.items() if k != v}
     if not merged:
         return listing
     message = "; ".join(f"label {printable(a)!r} was read as {printable(b)!r}" for a, b in sorted(merged.items()))
+    if listing.findings:
+        return _with_findings(listing, merged, message)
     count = sum(row.label in merged for row in listing.rows)
     rows = tuple(replace(row, label=chosen[row.label]) for row in listing.rows)
     return replace(listing, rows=rows, notices=(*listing.notices, Notice("W-LABEL-08", message, count)))
+
+
+def _with_findings(listing: Listing, merged: Mapping[str, str], message: str) -> Listing:
+    """Findings under the names that were chosen for them; one that is present under any of its names is present."""
+    names = [merged.get(name, name) for name in listing.findings]
+    findings = tuple(sorted(set(names), key=folded))
+    rows = []
+    for row in listing.rows:
+        present = {merged.get(name, name) for name in row.label.split("|")}
+        rows.append(replace(row, label="|".join(name for name in findings if name in present)))
+    count = sum(any(name in merged for name in row.label.split("|")) for row in listing.rows)
+    return replace(
+        listing, rows=tuple(rows), findings=findings, notices=(*listing.notices, Notice("W-LABEL-08", message, count))
+    )
 
 
 def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Skip], options: IngestOptions) -> None:
@@ -170,7 +192,7 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
             code=code,
         )
     left = {folded(row.label) for row in rows}
-    named = {*(row.label for row in listing.rows), *listing.declared_labels}
+    named = set() if listing.findings else {*(row.label for row in listing.rows), *listing.declared_labels}
     if lost := {folded(label) for label in named if label.strip()} - left:
         raise DataError(
             f"skipped files leave class {listed(sorted(lost))} without images; repair them, see: "
@@ -184,7 +206,7 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
 
 
 def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
-    names = sorted({row.label for row in rows}, key=lambda name: (not _is_negative(name), name))
+    names = sorted({row.label for row in rows}, key=lambda name: (not is_negative(name), name))
     if len(names) < 2:
         raise LabelError(
             f"all {len(rows)} images have the label {printable(names[0])!r}; two classes or more are needed",
@@ -199,13 +221,19 @@ def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
     return (next(n for n in names if n != options.positive), options.positive)
 
 
-def _is_negative(name: str) -> bool:
-    return _NEGATIVE.match(re.sub(r"[\W_]+", " ", name.casefold()).strip()) is not None
+def _findings(listing: Listing, options: IngestOptions) -> tuple[str, ...]:
+    if options.positive is not None:
+        raise UsageError(
+            f"--positive {options.positive!r}: an image may have any of {len(listing.findings)} findings "
+            f"({listed(listing.findings)}), each of which is positive by itself; leave it out",
+            code="E-USAGE-07",
+        )
+    return listing.findings
 
 
 def _positive_notices(classes: Sequence[str], options: IngestOptions) -> list[Notice]:
     """Sensitivity and thresholds speak of the positive class: say it when it had to be guessed by the alphabet."""
-    if len(classes) != 2 or options.positive is not None or _is_negative(classes[0]) != _is_negative(classes[1]):
+    if len(classes) != 2 or options.positive is not None or is_negative(classes[0]) != is_negative(classes[1]):
         return []
     message = f"positive class: {printable(classes[1])}, the later one in the alphabet; name another with --positive"
     return [Notice("W-LABEL-23", message)]
@@ -219,14 +247,15 @@ def _dataset(data: Path, listing: Listing, rows: Sequence[RawRow], options: Inge
     """
     if options.catalog == "none":
         return None
-    classes, paths = {row.label for row in rows}, [row.path for row in rows]
+    classes = set(listing.findings) or {row.label for row in rows}
+    paths = [row.path for row in rows]
     if options.catalog != "auto":
         spec: known.DatasetSpec | None = known.lookup(options.catalog)
     elif data.suffix.lower() == ".npz" and data.is_file():
         splits = Counter(row.split for row in listing.rows)
         spec = known.of_archive(data.name, [splits[name] for name in SPLITS])
     else:
-        spec = known.recognise(listing.root, classes, paths)
+        spec = known.recognise(listing.root, classes, paths, findings=bool(listing.findings))
     if spec is not None:
         spec.check(classes, paths)
     return spec
@@ -266,8 +295,11 @@ def _assemble(
     options: IngestOptions,
 ) -> Manifest:
     groups = linked_groups([row.patient for row in rows], [facts[row.path].pixels_sha256 for row in rows])
-    index = {name: k for k, name in enumerate(classes)}
-    labels = np.array([index[row.label] for row in rows], dtype=np.int64)
+    if listing.findings:
+        labels = decode((row.label for row in rows), classes)
+    else:
+        index = {name: k for k, name in enumerate(classes)}
+        labels = np.array([index[row.label] for row in rows], dtype=np.int64)
     splits, split_rule = assign(
         labels,
         groups,
@@ -300,14 +332,15 @@ def _assemble(
     table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
     return Manifest(
         root=listing.root,
-        name=spec.title if spec is not None else printable(data.resolve().name),
+        name=spec.title if spec is not None else printable(listing.name or data.resolve().name),
         classes=classes,
         table=table,
         patient_rule=patient_rule,
         split_rule=split_rule,
         catalog=spec.name if spec is not None else None,
         synthetic=spec is known.PHANTOM,
-        facts=spec.facts if spec is not None else (),
+        facts=(*listing.facts, *(spec.facts if spec is not None else ())),
         splits_given=any(row.split for row in rows),
         patients_known=any(row.patient != row.id for row in rows),
+        multi_label=bool(listing.findings),
     )

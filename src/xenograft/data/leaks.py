@@ -33,6 +33,19 @@ def check_splits(manifest: Manifest, *, allow_leak: bool) -> Manifest:
     if leaks and not allow_leak:
         raise leaks[0].error()
     notices = [leak.notice() for leak in leaks]
+    notices += _few_findings(manifest) if manifest.multi_label else _few_images(manifest)
+    hashes = Counter(manifest.column("pixels_sha256"))
+    if repeated := [h for h, n in hashes.items() if n > 1]:
+        extra = sum(hashes[h] for h in repeated) - len(repeated)
+        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra)"
+        uncut = "" if any(leak.code == "LABEL-15" for leak in leaks) else "; none is cut by a split"
+        notices.append(Notice("W-LABEL-15", message + uncut + _contradictions(manifest, repeated), extra))
+    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(leaks))
+
+
+def _few_images(manifest: Manifest) -> list[Notice]:
+    """Splits without one of the classes, and with few of one in validation."""
+    notices = []
     for split, counts in manifest.counts().items():
         for label, count in counts.items():
             if count["images"] == 0:
@@ -46,13 +59,37 @@ def check_splits(manifest: Manifest, *, allow_leak: bool) -> Manifest:
                     f"{_MIN_PER_CLASS}: no threshold is tuned"
                 )
                 notices.append(Notice("W-LABEL-13", message, count["images"]))
-    hashes = Counter(manifest.column("pixels_sha256"))
-    if repeated := [h for h, n in hashes.items() if n > 1]:
-        extra = sum(hashes[h] for h in repeated) - len(repeated)
-        message = f"{len(repeated)} groups of pixel-identical images ({extra} extra)"
-        uncut = "" if any(leak.code == "LABEL-15" for leak in leaks) else "; none is cut by a split"
-        notices.append(Notice("W-LABEL-15", message + uncut, extra))
-    return replace(manifest, notices=(*manifest.notices, *notices), leak_allowed=bool(leaks))
+    return notices
+
+
+def _few_findings(manifest: Manifest) -> list[Notice]:
+    """Findings that few images of validation have, or have not."""
+    labels = manifest.labels[manifest.where("val")]
+    few = []
+    for k, name in enumerate(manifest.classes):
+        counts = {word: int((labels[:, k] == value).sum()) for word, value in (("with", 1), ("without", 0))}
+        said = [f"{count} {word}" for word, count in counts.items() if count < _MIN_PER_CLASS]
+        few += [f"{printable(name)} ({', '.join(said)})"] if said else []
+    if not few:
+        return []
+    message = (
+        f"validation has fewer than {_MIN_PER_CLASS} images with or without {len(few)} findings: "
+        f"{listed(few, most=20)}; their threshold stays 0.5"
+    )
+    return [Notice("W-LABEL-13", message, len(few), tuple(few[:5]))]
+
+
+def _contradictions(manifest: Manifest, repeated: Sequence[str]) -> str:
+    """How many groups of pixel-identical images are known to have a finding and not to have it."""
+    if not manifest.multi_label:
+        return ""
+    places: dict[str, list[int]] = {key: [] for key in repeated}
+    for position, key in enumerate(manifest.column("pixels_sha256")):
+        if key in places:
+            places[key].append(position)
+    labels = [manifest.labels[at] for at in places.values()]
+    differ = sum(bool(((rows == 1).any(axis=0) & (rows == 0).any(axis=0)).any()) for rows in labels)
+    return f"; in {differ} of them one image has a finding and another has not" if differ else ""
 
 
 @dataclass(frozen=True, slots=True)

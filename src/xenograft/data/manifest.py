@@ -13,10 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xenograft.data.facts import Skip
+from xenograft.data.label_sets import MISSING, decode
+from xenograft.data.split import strata_of
 from xenograft.errors import Notice
 from xenograft.storage import sha256_of
 
 SPLITS = ("train", "val", "test")
+_ENOUGH = 10  # patients that a stratum of several findings needs: as many as the finest folds that are made of it
 
 SCHEMA = pa.schema(
     [
@@ -47,7 +50,8 @@ class Row:
     Args:
         id: unique in the manifest; the path below the data folder unless the table gave ids.
         path: POSIX path below the manifest's root.
-        label: class name. split: ``train``, ``val`` or ``test``. patient: patient key.
+        label: class name; of a multi-label set the findings, as `label_sets.encode` writes them.
+        split: ``train``, ``val`` or ``test``. patient: patient key.
         group: images of one patient, or with identical pixels, share a group; no split ever cuts one.
         sha256, pixels_sha256: hashes of the file and of the decoded pixels. bytes: file size.
         width, height: in pixels. bits: stored depth, 8 or 16. mode: stored colour layout.
@@ -80,7 +84,8 @@ class Manifest:
     Args:
         root: folder that every path is below.
         name: short name of the data set for headings.
-        classes: class names in index order; for two classes the second is the positive one.
+        classes: class names in index order; for two classes the second is the positive one. Of a multi-label set the
+            findings, any number of which an image may have.
         patient_rule, split_rule: how patients were told apart and splits made, one sentence each.
         catalog: name of the known data set, if it is one.
         synthetic: computer-generated images; every page says so.
@@ -88,6 +93,7 @@ class Manifest:
         facts: sentences that every report on this data set must carry.
         splits_given: the source named the splits; else they were made here. patients_known: the source tells patients
             apart; else every image counts as its own.
+        multi_label: an image may have several of the classes, or none, and some may be unknown.
     """
 
     root: Path
@@ -104,6 +110,7 @@ class Manifest:
     patients_known: bool = True
     notices: tuple[Notice, ...] = ()
     skipped: tuple[Skip, ...] = field(default=())
+    multi_label: bool = False
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -121,9 +128,16 @@ class Manifest:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) class index of each image."""
+        """(N,) class index of each image; of a multi-label set (N, L) in {1, 0, -1 = unknown}."""
+        if self.multi_label:
+            return decode(self.column("label"), self.classes)
         index = {name: k for k, name in enumerate(self.classes)}
         return np.array([index[label] for label in self.column("label")], dtype=np.int64)
+
+    @cached_property
+    def strata(self) -> NDArray[np.int64]:
+        """(N,) one class an image, to deal and to sample by; of a multi-label set see `strata_of`."""
+        return strata_of(self.labels, np.array(self.column("group"), dtype=np.int64), least=_ENOUGH)
 
     @cached_property
     def patients(self) -> NDArray[np.str_]:
@@ -142,14 +156,37 @@ class Manifest:
         """The images of one split."""
         return self.take(self.where(split))
 
+    def for_label(self, k: int) -> Manifest:
+        """The images of which finding `k` is known, in two classes: ``("no NAME", NAME)``."""
+        classes = (f"no {self.classes[k]}", self.classes[k])
+        known = np.flatnonzero(self.labels[:, k] != MISSING)
+        texts = pa.array([classes[value] for value in self.labels[known, k]], pa.string())
+        at = SCHEMA.get_field_index("label")
+        table = self.take(known).table.set_column(at, SCHEMA.field(at), texts)
+        return replace(self, table=table, classes=classes, multi_label=False)
+
     @cached_property
     def sha256(self) -> str:
         """Hash over ids, labels, splits, patients and image contents: equal data, equal hash, wherever it lies."""
         names = ("id", "label", "split", "patient", "sha256")
         return sha256_of([list(self.classes), *(self.column(name) for name in names)])
 
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """``{split: {"images": n, "patients": n}}``, splits without images left out."""
+        found = {split: self.where(split) for split in SPLITS}
+        return {
+            split: {"images": len(at), "patients": len(np.unique(self.patients[at]))}
+            for split, at in found.items()
+            if len(at)
+        }
+
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
-        """``{split: {class: {"images": n, "patients": n}}}``, splits without images left out."""
+        """``{split: {class: {"images": n, "patients": n}}}``, splits without images left out.
+
+        Of a multi-label set the images and patients that have the finding, and ``"of"``: images where it is known.
+        """
+        if self.multi_label:
+            return {split: self._findings(self.where(split)) for split in self.sizes()}
         table = list(zip(self.column("split"), self.column("label"), self.column("patient"), strict=True))
         return {
             split: {
@@ -161,4 +198,15 @@ class Manifest:
             }
             for split in SPLITS
             if any(s == split for s, _, _ in table)
+        }
+
+    def _findings(self, at: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+        labels, patients = self.labels[at], self.patients[at]
+        return {
+            name: {
+                "images": int((labels[:, k] == 1).sum()),
+                "patients": len(np.unique(patients[labels[:, k] == 1])),
+                "of": int((labels[:, k] != MISSING).sum()),
+            }
+            for k, name in enumerate(self.classes)
         }

@@ -56,6 +56,8 @@ _CHEST = (
         facts=(
             "Labels were read out of reports by a program that also says 'uncertain' (-1): neither positive nor "
             "negative (Irvin et al. 2019, doi:10.1609/aaai.v33i01.3301590).",
+            "A blank label says that the report does not mention the finding: it is unknown here, not absent (Irvin et "
+            "al. 2019, doi:10.1609/aaai.v33i01.3301590).",
             "Only the validation and test labels are radiologists' (three and five of them): those of train mean "
             "something else (Irvin et al. 2019, doi:10.1609/aaai.v33i01.3301590).",
             _LABELS_CHECKED,

@@ -1,4 +1,9 @@
-"""Labels and groups -> splits and folds. A group (one patient, or identical pixels) is never cut."""
+"""Labels and groups -> splits and folds. A group (one patient, or identical pixels) is never cut.
+
+Labels are (N,) class indices, or (N, L) findings in {1, 0, -1 = unknown}. Several findings make too many combinations
+to deal each of them evenly: an image is then dealt by its rarest finding (`strata_of`), so that the rare ones, which a
+careless deal would lose, are spread over all splits; the common ones are spread by their number.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +37,46 @@ def linked_groups(*keys: Sequence[Hashable]) -> Array:
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
 
+def strata_of(labels: Array, groups: Array, *, least: int) -> Array:
+    """(N,) stratum of each image: its class; of several findings 1 + the rarest one present, 0 where there is none.
+
+    From the rarest finding to the commonest, the images that have it and are in no stratum yet become one, if they are
+    of at least `least` groups; else the next finding that they have decides. What is left at the end is stratum 0; it
+    joins the largest other one if it has fewer groups than that.
+
+    Args:
+        labels: (N,) classes, returned as they are, or (N, L) findings; unknown counts as absent. groups: (N,).
+    """
+    if labels.ndim == 1:
+        return labels
+    present = labels == 1
+    strata = np.zeros(len(labels), dtype=np.int64)
+    for k in np.argsort(present.sum(axis=0), kind="stable"):
+        mine = present[:, k] & (strata == 0)
+        if len(np.unique(groups[mine])) >= least:
+            strata[mine] = k + 1
+    rest = strata == 0
+    if rest.any() and not rest.all() and len(np.unique(groups[rest])) < least:
+        strata[rest] = np.bincount(strata[~rest]).argmax()
+    return strata
+
+
 def folds(labels: Array, groups: Array, *, k: int, seed: int, classes: Sequence[str] | None = None) -> Array:
     """(N,) fold of each image, 0 to k-1, stratified by class and grouped; `classes` are names for messages.
 
+    Several findings are dealt by their strata of k groups or more; one that fewer groups have is dealt with the others.
+
     Raises:
-        LabelError: a class has fewer groups (patients) than folds.
+        LabelError: a class has fewer groups (patients) than folds; of several findings, all images together.
     """
+    if labels.ndim == 2:
+        if (groups_in_all := len(np.unique(groups))) < k:
+            raise LabelError(
+                f"{k} folds need at least {k} patients, there are {groups_in_all}; add patients, or use fewer folds "
+                "(larger shares for val and test, at most 0.5)",
+                code="E-LABEL-12",
+            )
+        labels, classes = strata_of(labels, groups, least=k), None
     for label in np.unique(labels):
         have = len(np.unique(groups[labels == label]))
         if have < k:
@@ -66,9 +105,16 @@ def holdout(
     """(N,) True for about `fraction` of the images: one of round(1 / fraction) folds, or several of finer ones."""
     k = max(2, round(1 / fraction))
     if abs(1 / k - fraction) > _CLOSE:
-        k = min(_FINE, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
+        k = max(2, min(_FINE, _fewest(labels, groups)))
     chosen = min(max(1, round(fraction * k)), k - 1)
     return np.asarray(folds(labels, groups, k=k, seed=seed, classes=classes) < chosen)
+
+
+def _fewest(labels: Array, groups: Array) -> int:
+    """Groups of the class that the fewest have; of several findings, all groups."""
+    if labels.ndim == 2:
+        return len(np.unique(groups))
+    return min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
 
 
 def assign(
@@ -86,7 +132,7 @@ def assign(
     A test split is held out when none is given, then a validation split is carved out of train when none is given.
 
     Args:
-        labels, groups: (N,). given: split of each image, empty where the source is silent.
+        labels: (N,) or (N, L). groups: (N,). given: split of each image, empty where the source is silent.
         val: share of train that becomes validation. test: share of all that becomes test.
         classes: names of the classes, for messages.
 
@@ -99,6 +145,7 @@ def assign(
     splits = np.array(given, dtype=object)
     silent = splits == ""
     said = []
+    by = "class" if labels.ndim == 1 else "the rarest finding of an image"
     if silent.any() and not silent.all():
         raise LabelError(
             f"{int(silent.sum())} of {len(splits)} images have no split and the others have one; give all or none",
@@ -115,5 +162,5 @@ def assign(
             chosen = pool[holdout(labels[pool], groups[pool], fraction=fraction, seed=seed, classes=classes)]
             splits[chosen] = name
             label = {"test": "test", "val": "validation"}[name]
-            said.append(f"{label}: {len(chosen) / len(pool):.0%} of {whole}, by patient, stratified by class")
+            said.append(f"{label}: {len(chosen) / len(pool):.0%} of {whole}, by patient, stratified by {by}")
     return splits.tolist(), "; ".join(said) + f" (seed {seed})"

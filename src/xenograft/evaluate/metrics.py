@@ -58,7 +58,7 @@ def binary_metrics(
     truth, probability = check_binary(labels, scores)
     check_threshold(threshold)
     matrix = check_weights(weights, truth.size)
-    return _shaped(binary_tables(truth, probability, {"": threshold}, matrix)[""], weights)
+    return shaped(binary_tables(truth, probability, {"": threshold}, matrix)[""], weights)
 
 
 @overload
@@ -83,7 +83,7 @@ def multiclass_metrics(
     """
     classes, table = check_probabilities(labels, probabilities)
     matrix = check_weights(weights, classes.size)
-    return _shaped(multiclass_tables(classes, table, matrix)[0], weights)
+    return shaped(multiclass_tables(classes, table, matrix)[0], weights)
 
 
 @overload
@@ -99,7 +99,7 @@ def per_class_metrics(
     """
     classes, table = check_probabilities(labels, probabilities)
     matrix = check_weights(weights, classes.size)
-    return [_shaped(row, weights) for row in multiclass_tables(classes, table, matrix)[1]]  # type: ignore[return-value]
+    return [shaped(row, weights) for row in multiclass_tables(classes, table, matrix)[1]]  # type: ignore[return-value]
 
 
 def confusion(labels: Labels, predicted: Labels, *, classes: int) -> NDArray[np.int64]:
@@ -111,7 +111,7 @@ def confusion(labels: Labels, predicted: Labels, *, classes: int) -> NDArray[np.
     truth = check_labels(labels, classes=classes)
     guess = check_labels(predicted, classes=classes, name="predicted")
     if truth.shape != guess.shape:
-        raise _wrong("predicted", f"shape {guess.shape}", f"the shape of labels {truth.shape}")
+        raise wrong("predicted", f"shape {guess.shape}", f"the shape of labels {truth.shape}")
     return np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -125,7 +125,7 @@ def binary_tables(
     truth = labels == 1
     shared = {"loss": _mean(binary_log_loss(truth, scores), weights), **ranking_metrics(truth, scores, weights)}
     return {
-        name: _ordered(shared | decision_metrics(truth, scores >= threshold, weights))
+        name: ordered(shared | decision_metrics(truth, scores >= threshold, weights))
         for name, threshold in thresholds.items()
     }
 
@@ -136,7 +136,7 @@ def multiclass_tables(
     """Overall (macro) `METRICS`, and those of each class against the rest."""
     predicted = probabilities.argmax(axis=1)
     per_class = [
-        _ordered(
+        ordered(
             {"loss": _mean(binary_log_loss(labels == k, probabilities[:, k]), weights)}
             | ranking_metrics(labels == k, probabilities[:, k], weights)
             | decision_metrics(labels == k, predicted == k, weights)
@@ -155,14 +155,19 @@ def decision_metrics(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], wei
     """Metrics of yes/no decisions: accuracy, precision, recall, specificity, f1, g_mean, each (B,)."""
     cells = np.stack([truth & predicted, ~truth & predicted, truth & ~predicted, ~truth & ~predicted], axis=1)
     tp, fp, fn, tn = (weights @ cells.astype(np.float64)).T  # (B, N) @ (N, 4)
-    recall = _ratio(tp, tp + fn)  # Eq. 18
-    specificity = _ratio(tn, tn + fp)
+    return cell_metrics(tp, fp, fn, tn)
+
+
+def cell_metrics(tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> dict[str, Floats]:
+    """`decision_metrics` of weights summed over the four cells, each (B,)."""
+    recall = ratio(tp, tp + fn)  # Eq. 18
+    specificity = ratio(tn, tn + fp)
     return {
-        "accuracy": _ratio(tp + tn, tp + tn + fp + fn),  # Eq. 16
-        "precision": _ratio(tp, tp + fp, empty=0.0),  # Eq. 17
+        "accuracy": ratio(tp + tn, tp + tn + fp + fn),  # Eq. 16
+        "precision": ratio(tp, tp + fp, empty=0.0),  # Eq. 17
         "recall": recall,
         "specificity": specificity,
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn, empty=0.0),  # Eq. 19, multiplied out
+        "f1": ratio(2 * tp, 2 * tp + fp + fn, empty=0.0),  # Eq. 19, multiplied out
         "g_mean": np.sqrt(recall * specificity),
     }
 
@@ -180,6 +185,11 @@ def ranking_metrics(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -
     if starts.size < ranked.size:
         total = np.add.reduceat(total, starts, axis=1)
         positive = np.add.reduceat(positive, starts, axis=1)
+    return group_metrics(total, positive)
+
+
+def group_metrics(total: Floats, positive: Floats) -> dict[str, Floats]:
+    """`ranking_metrics` of weights summed over groups of equal scores, highest first; overwrites both (B, groups)."""
     hits = np.cumsum(positive, axis=1)  # positives at or above each score
     negative = total - positive
     positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
@@ -187,13 +197,13 @@ def ranking_metrics(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -
     seen = np.cumsum(total, axis=1, out=total)
     precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
     precision *= positive
-    average_precision = _ratio(precision.sum(axis=1), positives)
+    average_precision = ratio(precision.sum(axis=1), positives)
 
     positive *= 0.5
     hits -= positive  # a tie is half a win
     hits *= negative
     return {
-        "auroc": _ratio(hits.sum(axis=1), positives * negatives),
+        "auroc": ratio(hits.sum(axis=1), positives * negatives),
         "average_precision": average_precision,
     }
 
@@ -210,20 +220,20 @@ def check_labels(labels: Labels, *, classes: int, name: str = "labels") -> NDArr
     """Labels as int64 (N,), N > 0, in 0..classes-1, or DataError."""
     array = np.asarray(labels)
     if array.ndim != 1 or array.size == 0:
-        raise _wrong(name, f"shape {array.shape}", "(N,) with N > 0")
+        raise wrong(name, f"shape {array.shape}", "(N,) with N > 0")
     if array.dtype.kind not in "iub":
-        raise _wrong(name, f"type {array.dtype}", "integers")
+        raise wrong(name, f"type {array.dtype}", "integers")
     if array.min() < 0 or array.max() >= classes:
-        raise _wrong(name, f"values {array.min()} to {array.max()}", f"0 to {classes - 1}")
+        raise wrong(name, f"values {array.min()} to {array.max()}", f"0 to {classes - 1}")
     return array.astype(np.int64)
 
 
 def check_binary(labels: Labels, scores: Scores, *, name: str = "scores") -> tuple[NDArray[np.int64], Floats]:
     """Labels in {0, 1} and scores in [0, 1] of the same length, or DataError."""
     truth = check_labels(labels, classes=2)
-    probability = _check_unit(scores, name)
+    probability = check_unit(scores, name)
     if probability.shape != truth.shape:
-        raise _wrong(name, f"shape {probability.shape}", f"the shape of labels {truth.shape}")
+        raise wrong(name, f"shape {probability.shape}", f"the shape of labels {truth.shape}")
     return truth, probability
 
 
@@ -231,22 +241,22 @@ def check_probabilities(
     labels: Labels, probabilities: Scores, *, name: str = "probabilities"
 ) -> tuple[NDArray[np.int64], Floats]:
     """Labels in 0..C-1 and probabilities (N, C) with rows summing to one, or DataError."""
-    table = _check_unit(probabilities, name)
+    table = check_unit(probabilities, name)
     if table.ndim != 2 or table.shape[1] < 2:
-        raise _wrong(name, f"shape {table.shape}", "(N, C) with C >= 2")
+        raise wrong(name, f"shape {table.shape}", "(N, C) with C >= 2")
     truth = check_labels(labels, classes=table.shape[1])
     if table.shape[0] != truth.size:
-        raise _wrong(name, f"{table.shape[0]} rows", f"one for each of {truth.size} labels")
+        raise wrong(name, f"{table.shape[0]} rows", f"one for each of {truth.size} labels")
     worst = float(np.abs(table.sum(axis=1) - 1).max())
     if worst > ROW_SUM_TOLERANCE:
-        raise _wrong(name, f"a row that misses a sum of 1 by {worst:.3g}", f"at most {ROW_SUM_TOLERANCE:g}")
+        raise wrong(name, f"a row that misses a sum of 1 by {worst:.3g}", f"at most {ROW_SUM_TOLERANCE:g}")
     return truth, table
 
 
 def check_threshold(threshold: float) -> None:
     """DataError unless the threshold is a number in [0, 1]."""
     if not 0 <= threshold <= 1:
-        raise _wrong("threshold", f"{threshold}", "a number in [0, 1]")
+        raise wrong("threshold", f"{threshold}", "a number in [0, 1]")
 
 
 def check_weights(weights: Scores | None, size: int) -> Floats:
@@ -255,26 +265,28 @@ def check_weights(weights: Scores | None, size: int) -> Floats:
         return np.ones((1, size))
     matrix = np.asarray(weights, dtype=np.float64)
     if matrix.ndim not in (1, 2) or matrix.shape[-1] != size or matrix.size == 0:
-        raise _wrong("weights", f"shape {matrix.shape}", f"({size},) or (B, {size})")
+        raise wrong("weights", f"shape {matrix.shape}", f"({size},) or (B, {size})")
     if not (matrix.min() >= 0 and matrix.max() < np.inf):  # nan fails both
-        raise _wrong("weights", f"values {matrix.min():g} to {matrix.max():g}", "finite and not negative")
+        raise wrong("weights", f"values {matrix.min():g} to {matrix.max():g}", "finite and not negative")
     return np.atleast_2d(matrix)
 
 
-def _check_unit(values: Scores, name: str) -> Floats:
+def check_unit(values: Scores, name: str) -> Floats:
+    """Numbers in [0, 1] as float64 in their shape, at least one, or DataError."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
-        raise _wrong(name, f"type {array.dtype}", "real numbers")
+        raise wrong(name, f"type {array.dtype}", "real numbers")
     if array.size == 0:
-        raise _wrong(name, f"shape {array.shape}", "at least one image")
+        raise wrong(name, f"shape {array.shape}", "at least one image")
     if np.isnan(array).any():
-        raise _wrong(name, f"{int(np.isnan(array).sum())} nan of {array.size}", "numbers in [0, 1]")
+        raise wrong(name, f"{int(np.isnan(array).sum())} nan of {array.size}", "numbers in [0, 1]")
     if array.min() < 0 or array.max() > 1:
-        raise _wrong(name, f"values {array.min():g} to {array.max():g}", "numbers in [0, 1]")
+        raise wrong(name, f"values {array.min():g} to {array.max():g}", "numbers in [0, 1]")
     return array.astype(np.float64)
 
 
-def _wrong(name: str, got: str, allowed: str) -> DataError:
+def wrong(name: str, got: str, allowed: str) -> DataError:
+    """The error of an argument that cannot be used."""
     return DataError(f"{name}: got {got}; allowed: {allowed}", code="E-DATA-05")
 
 
@@ -283,21 +295,24 @@ def _surprise(of_truth: Floats) -> Floats:
     return loss
 
 
-def _ratio(above: Floats, below: Floats, *, empty: float = np.nan) -> Floats:
+def ratio(above: Floats, below: Floats, *, empty: float = np.nan) -> Floats:
+    """Quotient, and `empty` where it would be 0/0."""
     quotient: Floats = np.divide(above, below, out=np.full(np.shape(below), empty), where=below > 0)
     return quotient
 
 
 def _mean(values: Floats, weights: Floats) -> Floats:
     # Not a matrix product: BLAS may sum in another order when B or the number of threads changes.
-    return _ratio((weights * values).sum(axis=1), weights.sum(axis=1))
+    return ratio((weights * values).sum(axis=1), weights.sum(axis=1))
 
 
-def _ordered(table: dict[str, Floats]) -> dict[str, Floats]:
+def ordered(table: dict[str, Floats]) -> dict[str, Floats]:
+    """The same values in the order of `METRICS`."""
     return {name: table[name] for name in METRICS}
 
 
-def _shaped(table: dict[str, Floats], weights: Scores | None) -> dict[str, float] | dict[str, Floats]:
+def shaped(table: dict[str, Floats], weights: Scores | None) -> dict[str, float] | dict[str, Floats]:
+    """A kernel's values (B,) as the caller's weights ask for them: floats, 0-d or (B,)."""
     if weights is None:
         return {name: float(values[0]) for name, values in table.items()}
     return {name: values.reshape(np.shape(weights)[:-1]) for name, values in table.items()}

@@ -25,6 +25,8 @@ from xenograft.evaluate.metrics import (
     check_threshold,
     multiclass_tables,
 )
+from xenograft.evaluate.multilabel import check_multilabel, check_thresholds, finding_tables, prepare
+from xenograft.evaluate.threshold import FIXED
 from xenograft.evaluate.uncertainty import LEVEL, bootstrap, summary
 
 Arm: TypeAlias = Callable[[Floats], list[dict[str, Floats]]]
@@ -84,6 +86,30 @@ def paired_difference_multiclass(
     return _difference(arms[0], arms[1], labels, patients, resamples=resamples, rng=rng, level=level)
 
 
+def paired_difference_multilabel(
+    labels: Labels,
+    probabilities_a: Scores | Sequence[Scores],
+    probabilities_b: Scores | Sequence[Scores],
+    patients: NDArray[Any],
+    *,
+    thresholds: float | Sequence[float] = FIXED,
+    resamples: int = 2000,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+) -> dict[str, dict[str, float | None]]:
+    """`paired_difference` of the means over findings; labels (N, L), probabilities (N, L) per seed.
+
+    Args:
+        labels: 1 present, 0 absent, -1 unknown.
+        thresholds: of both arms: one, or one for each finding.
+    """
+    arms = [
+        _multilabel_arm(labels, probabilities_a, thresholds, name="probabilities_a"),
+        _multilabel_arm(labels, probabilities_b, thresholds, name="probabilities_b"),
+    ]
+    return _difference(arms[0], arms[1], labels, patients, resamples=resamples, rng=rng, level=level)
+
+
 def _difference(
     arm_a: Arm,
     arm_b: Arm,
@@ -99,7 +125,7 @@ def _difference(
         return {m: np.mean([s[m] for s in a], axis=0) - np.mean([s[m] for s in b], axis=0) for m in METRICS}
 
     drawn = bootstrap(statistic, labels, patients, resamples=resamples, rng=rng)
-    whole = statistic(np.ones((1, np.size(labels))))
+    whole = statistic(np.ones((1, len(labels))))
     return {m: summary(float(whole[m][0]), drawn[m], level=level, key="difference") for m in METRICS}
 
 
@@ -123,6 +149,15 @@ def _binary_arm(
 def _multiclass_arm(labels: Labels, probabilities: Scores | Sequence[Scores], *, name: str) -> Arm:
     seeds = [check_probabilities(labels, p, name=name) for p in _seeds(probabilities, ndim=2, name=name)]
     return lambda weights: [multiclass_tables(truth, table, weights)[0] for truth, table in seeds]
+
+
+def _multilabel_arm(
+    labels: Labels, probabilities: Scores | Sequence[Scores], thresholds: float | Sequence[float], *, name: str
+) -> Arm:
+    seeds = [check_multilabel(labels, p, name=name) for p in _seeds(probabilities, ndim=2, name=name)]
+    cuts = check_thresholds(thresholds, findings=seeds[0][0].shape[1])
+    prepared = [prepare(truth, table, {"": cuts}) for truth, table in seeds]
+    return lambda weights: [finding_tables(findings, weights)[""][0] for findings in prepared]
 
 
 def _seeds(scores: Scores | Sequence[Scores], *, ndim: int, name: str) -> list[Scores]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xenograft.errors import DataError
+from xenograft.evaluate.findings_card import findings_card
 from xenograft.evaluate.metrics import (
     METRICS,
     Floats,
@@ -19,6 +20,7 @@ from xenograft.evaluate.metrics import (
     check_threshold,
     confusion,
     multiclass_tables,
+    wrong,
 )
 from xenograft.evaluate.uncertainty import LEVEL, bootstrap, summary
 
@@ -31,7 +33,7 @@ def scorecard(
     probabilities: Scores,
     patients: NDArray[Any],
     *,
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, float | Sequence[float]],
     resamples: int = 2000,
     rng: np.random.Generator,
     level: float = LEVEL,
@@ -39,11 +41,11 @@ def scorecard(
     """Metrics with patient-cluster bootstrap intervals, every policy on the same resamples.
 
     Args:
-        labels: (N,) class index.
+        labels: (N,) class index, or (N, L) findings, whose card is that of `findings_card`.
         probabilities: (N, C), rows summing to one; for two classes the second is the positive one.
         patients: (N,) patient keys.
         thresholds: policy name -> threshold on the probability of class 1, chosen before; more than two classes have
-            the one policy ``argmax`` instead, and thresholds are not looked at.
+            the one policy ``argmax`` instead, and thresholds are not looked at. Findings may have one each.
         resamples: number of bootstrap resamples.
         rng: see `cluster_weights`.
         level: of the intervals.
@@ -56,12 +58,19 @@ def scorecard(
     Raises:
         DataError: unusable arrays, or no threshold for two classes.
     """
+    if np.ndim(labels) == 2:
+        return findings_card(
+            labels, probabilities, patients, thresholds=thresholds, resamples=resamples, rng=rng, level=level
+        )
     truth, table = check_probabilities(labels, probabilities)
     classes = table.shape[1]
-    decisions = _decisions(table, dict(thresholds))
+    cuts = _cuts(thresholds) if classes == 2 else {}
+    decisions = _decisions(table, cuts)
 
     def statistic(weights: Floats) -> dict[tuple[str, str], Floats]:
-        return _flat(_binary(truth, table, thresholds, weights) if classes == 2 else _multi(truth, table, weights))
+        return _flat(
+            binary_tables(truth, table[:, 1], cuts, weights) if classes == 2 else _multi(truth, table, weights)
+        )
 
     drawn = bootstrap(statistic, truth, patients, resamples=resamples, rng=rng)
     whole = statistic(np.ones((1, truth.size)))
@@ -76,7 +85,7 @@ def scorecard(
         "level": float(level),
         "policies": {
             name: {
-                "threshold": None if classes > 2 else float(thresholds[name]),
+                "threshold": cuts.get(name),
                 "metrics": metrics(name),
                 "confusion": confusion(truth, predicted, classes=classes).tolist(),
             }
@@ -86,21 +95,24 @@ def scorecard(
     }
 
 
-def _decisions(table: Floats, thresholds: dict[str, float]) -> dict[str, NDArray[np.int64]]:
+def _cuts(thresholds: Mapping[str, float | Sequence[float]]) -> dict[str, float]:
+    """One number in [0, 1] a policy, or DataError."""
+    if not thresholds:
+        raise DataError("thresholds: got none; allowed: one or more for two classes", code="E-DATA-05")
+    cuts = {}
+    for name, threshold in thresholds.items():
+        if isinstance(threshold, Sequence):
+            raise wrong("threshold", f"{len(threshold)} for policy {name}", "one number in [0, 1] for two classes")
+        check_threshold(threshold)
+        cuts[name] = float(threshold)
+    return cuts
+
+
+def _decisions(table: Floats, cuts: dict[str, float]) -> dict[str, NDArray[np.int64]]:
     """Predicted class (N,) under each policy."""
     if table.shape[1] > 2:
         return {ARGMAX: table.argmax(axis=1).astype(np.int64)}
-    if not thresholds:
-        raise DataError("thresholds: got none; allowed: one or more for two classes", code="E-DATA-05")
-    for threshold in thresholds.values():
-        check_threshold(threshold)
-    return {name: (table[:, 1] >= threshold).astype(np.int64) for name, threshold in thresholds.items()}
-
-
-def _binary(
-    truth: NDArray[np.int64], table: Floats, thresholds: Mapping[str, float], weights: Floats
-) -> dict[str, dict[str, Floats]]:
-    return binary_tables(truth, table[:, 1], dict(thresholds), weights)
+    return {name: (table[:, 1] >= cut).astype(np.int64) for name, cut in cuts.items()}
 
 
 def _multi(truth: NDArray[np.int64], table: Floats, weights: Floats) -> dict[str, dict[str, Floats]]:

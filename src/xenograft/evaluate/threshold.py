@@ -6,6 +6,7 @@ import numpy as np
 
 from xenograft.errors import DataError
 from xenograft.evaluate.metrics import Labels, Scores, check_binary, check_labels
+from xenograft.evaluate.multilabel import check_multilabel
 
 MIN_PER_CLASS = 10
 FIXED = 0.5
@@ -47,16 +48,38 @@ def youden(labels: Labels, scores: Scores) -> float:
     return float(best[np.argmin(np.abs(best - FIXED))])
 
 
-def thresholds_for(labels: Labels, probabilities: Scores) -> dict[str, float]:
-    """``fixed`` 0.5, and Youden's J where there are two classes with enough images. Give it validation data.
+def thresholds_for(labels: Labels, probabilities: Scores) -> dict[str, float | list[float]]:
+    """``fixed`` 0.5, and Youden's J where there are enough images to choose by. Give it validation data.
 
     Args:
-        labels: (N,) class index. probabilities: (N, C).
+        labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
+        probabilities: (N, C), or (N, L), one for each finding.
+
+    Returns:
+        ``youden`` is one number for two classes and absent for more. For findings it is a list, chosen on the images
+        where each is known, with 0.5 for those with fewer than `MIN_PER_CLASS` positives or negatives; absent if all
+        are so.
+
+    Raises:
+        DataError: unusable arrays.
     """
-    thresholds = {"fixed": FIXED}
-    if probabilities.shape[1] == 2 and enough(labels):
+    thresholds: dict[str, float | list[float]] = {"fixed": FIXED}
+    if np.ndim(labels) == 2:
+        chosen = _of_findings(labels, probabilities)
+        if chosen is not None:
+            thresholds["youden"] = chosen
+    elif probabilities.shape[1] == 2 and enough(labels):
         thresholds["youden"] = youden(labels, probabilities[:, 1])
     return thresholds
+
+
+def _of_findings(labels: Labels, probabilities: Scores) -> list[float] | None:
+    truth, table = check_multilabel(labels, probabilities)
+    known = [(column[column >= 0], scores[column >= 0]) for column, scores in zip(truth.T, table.T, strict=True)]
+    usable = [column.size > 0 and enough(column) for column, _ in known]
+    if not any(usable):
+        return None
+    return [youden(*pair) if use else FIXED for pair, use in zip(known, usable, strict=True)]
 
 
 def enough(labels: Labels) -> bool:

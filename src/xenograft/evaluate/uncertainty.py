@@ -1,7 +1,8 @@
 """(labels, patients) -> weights of bootstrap resamples; (values of resamples) -> interval.
 
 Images of one patient are not independent, so patients are drawn, not images, and within strata, so that every resample
-holds every class. Resamples are weights: an image counts as often as its patient was drawn.
+holds every class (without strata where an image has several labels, see `cluster_weights`). Resamples are weights: an
+image counts as often as its patient was drawn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from xenograft.errors import DataError
 from xenograft.evaluate.metrics import Floats, Labels, check_labels
+from xenograft.evaluate.multilabel import check_findings
 
 K = TypeVar("K", bound=Hashable)
 
@@ -31,7 +33,7 @@ def cluster_weights(
     """Weights of all resamples at once; `weight_chunks` gives the same rows within bounded memory.
 
     Args:
-        labels: (N,) class index.
+        labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
         patients: (N,) patient keys.
         resamples: B.
         rng: its children draw, so a second call with the same generator draws anew.
@@ -39,7 +41,8 @@ def cluster_weights(
     Returns:
         (B, N) float32: how often each image's patient was drawn. Patients are drawn with replacement, as many as there
         are, within strata; a patient's stratum is the set of classes of its images. A stratum of one patient does not
-        vary.
+        vary. Findings make one stratum of all patients: their sets are so many that most would hold one patient, and
+        the intervals would be too narrow. A resample may then miss a rare finding, whose metrics are nan in it.
 
     Raises:
         DataError: wrong shapes, no image, or no resample.
@@ -144,13 +147,16 @@ def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, flo
 
 def _strata(labels: Labels, patients: NDArray[Any]) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
     """Patient numbers of each stratum, and the patient number of each image (N,)."""
-    classes = check_labels(labels, classes=np.iinfo(np.int64).max)
+    several = np.ndim(labels) == 2
+    classes = check_findings(labels) if several else check_labels(labels, classes=np.iinfo(np.int64).max)
     keys = np.asarray(patients)
-    if keys.shape != classes.shape:
+    if keys.shape != classes.shape[:1]:
         raise DataError(
-            f"patients: got shape {keys.shape}; allowed: the shape of labels {classes.shape}", code="E-DATA-05"
+            f"patients: got shape {keys.shape}; allowed: the shape of labels {classes.shape[:1]}", code="E-DATA-05"
         )
     names, owner = np.unique(keys, return_inverse=True)
+    if several:
+        return [np.arange(names.size)], owner
     present, column = np.unique(classes, return_inverse=True)
     has = np.zeros((names.size, present.size), dtype=np.bool_)
     has[owner, column] = True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 from xenograft.reporting import style
-from xenograft.reporting.groups import Group, View
+from xenograft.reporting.findings import Finding, auroc, gap_note, ranked
+from xenograft.reporting.groups import Group, Score, View
 
 _WITH = {
     "scratch": "trained from scratch",
@@ -20,11 +22,12 @@ _WITH = {
 
 def sentences(view: View) -> list[str]:
     """The answer: the combination that validation chose, its reference, their paired difference."""
-    chosen = _chosen(view)
+    chosen = view.chosen()
     metric = _metric(view, chosen)
     if metric is None:
         return [f"{style.plural(len(view.study.runs), 'run')} finished, but none recorded a test result."]
     said = [_headline(view, chosen, metric)]
+    said += _extremes(view, chosen)
     reference = _reference(view, chosen)
     if reference is not None:
         said += _compared(view, chosen, reference, metric)
@@ -48,20 +51,9 @@ def _without_anatomy(view: View, metric: str) -> list[str]:
     unit = " %" if metric in style.PERCENT else ""
     return [
         f"A classifier that sees no anatomy, only properties such as file size and gray-value statistics, reaches "
-        f"{_short(metric)} {style.number(score.value, metric=metric)}{unit} ({view.level} CI {ends}) "
+        f"{_called(view, metric)} {style.number(score.value, metric=metric)}{unit} ({view.level} CI {ends}) "
         "on the same images."
     ]
-
-
-def _chosen(view: View) -> Group:
-    """The transfer group (any group where there is none) that validation rates highest; test results do not choose."""
-    candidates = [g for g in view.groups if g.transfer] or list(view.groups)
-
-    def rating(group: Group) -> list[float]:
-        scores = [group.score(view.main_policy, m, split="validation") for m in ("auroc", "accuracy")]
-        return [-1.0 if score is None else score.value for score in scores]
-
-    return max(candidates, key=rating)
 
 
 def _metric(view: View, group: Group) -> str | None:
@@ -92,7 +84,11 @@ def _figure(view: View, group: Group, metric: str) -> str:
     unit = " %" if metric in style.PERCENT else ""
     ends = style.interval(score.low, score.high, metric=metric).replace("–", " to ")
     interval = f" ({view.level} CI {ends})" if ends else ""
-    return f"{_short(metric)} {style.number(score.value, metric=metric)}{unit}{interval}"
+    return f"{_called(view, metric)} {style.number(score.value, metric=metric)}{unit}{interval}"
+
+
+def _called(view: View, metric: str) -> str:
+    return f"a mean {_short(metric)} of" if view.multi_label else _short(metric)
 
 
 def _short(metric: str) -> str:
@@ -101,6 +97,7 @@ def _short(metric: str) -> str:
 
 def _headline(view: View, chosen: Group, metric: str) -> str:
     seeds = f", mean of {len(chosen.runs)} seeds" if len(chosen.runs) > 1 else ""
+    over = f" over {len(view.classes)} findings" if view.multi_label else ""
     rivals = [g for g in view.groups if g.transfer == chosen.transfer]
     kind = "combinations with transfer" if chosen.transfer else "combinations"
     rule = (
@@ -108,8 +105,30 @@ def _headline(view: View, chosen: Group, metric: str) -> str:
     )
     return (
         f"On the held-out test set ({view.test_size()}), {chosen.name} {_described(chosen)} reached "
-        f"{_figure(view, chosen, metric)}{seeds}.{rule}"
+        f"{_figure(view, chosen, metric)}{over}{seeds}.{rule}"
     )
+
+
+def _extremes(view: View, chosen: Group) -> list[str]:
+    """Of several findings the best and the worst told apart, and why a mean is not defined."""
+    if not view.multi_label:
+        return []
+    scores = [(f, score) for f in ranked(view, [chosen]) if (score := auroc(view, chosen, f)) is not None]
+    gap = gap_note(view)
+    if len(scores) < 2:
+        return [gap] if gap else []
+    if gap:
+        value = style.number(fmean(score.value for _, score in scores))
+        gap = f"{gap} Over the other {len(scores)} findings the mean AUROC is {value}."
+    (best, most), (worst, least) = scores[0], scores[-1]
+    said = [gap] if gap else []
+    return [*said, f"AUROC is highest for {_one(view, best, most)} and lowest for {_one(view, worst, least)}."]
+
+
+def _one(view: View, finding: Finding, score: Score) -> str:
+    ends = style.interval(score.low, score.high).replace("–", " to ")
+    interval = f", {view.level} CI {ends}" if ends else ""
+    return f"{finding.name} ({style.number(score.value)}{interval}; {style.plural(finding.positive, 'positive image')})"
 
 
 def _compared(view: View, chosen: Group, reference: Group, metric: str) -> list[str]:
@@ -118,16 +137,17 @@ def _compared(view: View, chosen: Group, reference: Group, metric: str) -> list[
     if found is None:
         return [*said, "No paired difference of the two was recorded."]
     value, low, high = found
+    of = "The paired difference" + (f" of the mean {_short(metric)}" if view.multi_label else "")
     text = style.number(value, metric=metric, signed=True) + (" points" if metric in style.PERCENT else "")
     if low is None or high is None:
-        return [*said, f"The paired difference is {text}, without an interval."]
+        return [*said, f"{of} is {text}, without an interval."]
     ends = style.interval(low, high, metric=metric, signed=True)
     verdict = (
         "the interval includes 0: these data do not show a difference"
         if low <= 0 <= high
         else f"the interval excludes 0: the {'first' if low > 0 else 'second'} is higher on this test set"
     )
-    return [*said, f"The paired difference is {text} ({view.level} CI {ends}); {verdict}."]
+    return [*said, f"{of} is {text} ({view.level} CI {ends}); {verdict}."]
 
 
 def _difference(
@@ -155,11 +175,12 @@ def _overall(view: View, metric: str) -> list[str]:
         if c["metric"] == metric and c["a"] in transfer and c["b"] == "scratch" and c.get("low") is not None:
             tally[_side(c)] += 1
     count = sum(tally.values())
+    mean = "mean " if view.multi_label else ""
     if count < 2:
         return []
     return [
         (
-            f"Over all {count} comparisons of transfer with scratch by {_short(metric)}, transfer was higher in "
+            f"Over all {count} comparisons of transfer with scratch by {mean}{_short(metric)}, transfer was higher in "
             f"{tally['higher']} and lower in {tally['lower']}; in {tally['unclear']} the data do not show a difference."
         )
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from xenograft.storage import atomic_write, safe_join
 SHOWN = 8
 """Examples of one finding that the page shows."""
 
+_IN_GROUP = 4  # pictures of one example
 _THUMBNAIL = Preprocess(size=112, fit="pad")
 _WIDTH, _HEIGHT = 300, 110  # of one histogram, in SVG units
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -37,6 +38,9 @@ def render(audit: Audit, folder: Path, *, root: Path) -> Path:
     Args:
         folder: of the audit. root: folder of the images, for thumbnails; files that went away have none.
     """
+    drawn = dict.fromkeys(name for of_classes in audit.histograms.values() for name in of_classes)
+    lines = [name for name in audit.classes if name in drawn]
+    lines = [*(name for name in drawn if name not in lines), *lines]
     html = (
         environment()
         .get_template("audit.html.j2")
@@ -45,25 +49,26 @@ def render(audit: Audit, folder: Path, *, root: Path) -> Path:
             tally=audit.tally(),
             headings=_HEADINGS,
             shown=SHOWN,
-            thumbnails=_thumbnails(root, audit.findings),
-            histograms=[
-                (split, _histogram(of_classes, audit.classes)) for split, of_classes in audit.histograms.items()
-            ],
-            colours=dict(zip(audit.classes, _COLOURS * (1 + len(audit.classes) // len(_COLOURS)), strict=False)),
+            in_group=_IN_GROUP,
+            sentence=_sentence,
+            thumbnails=_thumbnails(root, audit),
+            histograms=[(split, _histogram(of_classes, lines)) for split, of_classes in audit.histograms.items()],
+            colours=dict(zip(lines, _COLOURS * (1 + len(lines) // len(_COLOURS)), strict=False)),
             bars=[bar for finding in audit.findings if (bar := _bar(finding)) is not None],
-            listed_patients=_patients(audit.counts),
         )
     )
     return atomic_write(folder / "index.html", html)
 
 
-def _thumbnails(root: Path, findings: Iterable[Finding]) -> dict[str, str]:
-    """Path -> data URI, for the examples that the page shows."""
-    wanted = {name for f in findings for item in f.items[:SHOWN] for name in item if not f.numbers.get("sensitive")}
+def _thumbnails(root: Path, audit: Audit) -> dict[str, str]:
+    """Path, or its stand-in -> data URI, for the examples that the page shows."""
+    shown = [f for f in audit.findings if not f.numbers.get("sensitive")]
+    wanted = {name for f in shown for item in f.items[:SHOWN] for name in item[:_IN_GROUP]}
+    paths = {stand_in.shown: path for path, stand_in in audit.hidden.items()}
     found = {}
     for name in wanted:
         try:
-            path = safe_join(root, name)
+            path = safe_join(root, paths.get(name, name))
             if path.is_file():
                 pixels = file_prepared(path, _THUMBNAIL)[0]
                 encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
@@ -71,6 +76,11 @@ def _thumbnails(root: Path, findings: Iterable[Finding]) -> dict[str, str]:
         except (FileError, OSError, ValueError):
             continue
     return found
+
+
+def _sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", "!")) else ".") if text else ""
 
 
 def _histogram(of_classes: Mapping[str, Sequence[float]], classes: Sequence[str]) -> list[tuple[str, str]]:
@@ -96,12 +106,5 @@ def _bar(finding: Finding) -> dict[str, Any] | None:
     name = finding.title.removesuffix(" alone predicts the label")
     intervals = [(key, finding.numbers[key]) for key in ("pooled", "test") if finding.numbers.get(key)]
     known = [(key, i) for key, i in intervals if None not in (i["value"], i["low"], i["high"])]
-    return {"name": name, "severity": finding.severity, "intervals": known} if known else None
-
-
-def _patients(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, tuple[int, int]]:
-    """Split -> (images, patients summed over classes)."""
-    return {
-        split: (sum(c["images"] for c in of.values()), sum(c["patients"] for c in of.values()))
-        for split, of in counts.items()
-    }
+    label = finding.numbers.get("finding", "")
+    return {"name": name, "label": label, "severity": finding.severity, "intervals": known} if known else None

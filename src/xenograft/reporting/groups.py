@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -57,7 +58,7 @@ class Group:
         return f"{self.name} {style.recipe_name(self.recipe)}"
 
     def score(self, policy: str, metric: str, *, split: str = "test", label: str | None = None) -> Score | None:
-        """A metric over the seeds that have it; `label` picks a class of ``per_class`` instead of a policy."""
+        """A metric over the seeds that have it; `label` picks a class (without policy) or a finding."""
         cards = [run.test if split == "test" else run.validation for run in self.runs]
         found = [entry for card in cards if (entry := _entry(card, policy, metric, label)) is not None]
         if not found:
@@ -151,9 +152,14 @@ class View:
         return self.policies[0]
 
     @property
+    def multi_label(self) -> bool:
+        """Whether the classes are findings, any number of which an image may have."""
+        return bool(self.data.get("multi_label"))
+
+    @property
     def multiclass(self) -> bool:
-        """More than two classes."""
-        return len(self.study.record.classes) > 2
+        """More than two classes, one an image."""
+        return len(self.study.record.classes) > 2 and not self.multi_label
 
     @property
     def paper(self) -> bool:
@@ -165,9 +171,9 @@ class View:
         """The first run's test scorecard: its counts, resamples and level hold for every run."""
         return self.study.runs[0].test
 
-    def baseline(self, policy: str, metric: str) -> Score | None:
+    def baseline(self, policy: str, metric: str, *, label: str | None = None) -> Score | None:
         """A test metric of the classifier that sees no anatomy; None where the study recorded none."""
-        entry = _entry(self.data["baseline"]["test"], policy, metric, None) if self.data.get("baseline") else None
+        entry = _entry(self.data["baseline"]["test"], policy, metric, label) if self.data.get("baseline") else None
         if entry is None:
             return None
         value = float(entry["value"])
@@ -202,6 +208,27 @@ class View:
         """The groups of one learning-rate scale."""
         return tuple(group for group in self.groups if group.lr_scale == lr_scale)
 
+    def chosen(self, groups: Sequence[Group] = ()) -> Group:
+        """Of `groups` (by default all) the one with transfer, or any where none has it, that validation rates highest.
+
+        Test results do not choose.
+        """
+        among = groups or self.groups
+        candidates = [group for group in among if group.transfer] or list(among)
+
+        def rating(group: Group) -> list[float]:
+            scores = [group.score(self.main_policy, m, split="validation") for m in ("auroc", "accuracy")]
+            singles = self._single_aurocs(group) if scores[0] is None and self.multi_label else []
+            return [*([fmean(singles)] if singles else []), *(-1.0 if s is None else s.value for s in scores)]
+
+        return max(candidates, key=rating)
+
+    def _single_aurocs(self, group: Group) -> list[float]:
+        """A group's AUROC on validation of every finding that has one."""
+        keys = map(str, range(len(self.classes)))
+        found = (group.score(self.main_policy, "auroc", split="validation", label=key) for key in keys)
+        return [score.value for score in found if score is not None]
+
     def test_size(self) -> str:
         """``624 images of 428 patients``."""
         images = style.plural(int(self.card["n"]), "image")
@@ -217,10 +244,11 @@ class View:
 
 
 def _entry(card: dict[str, Any], policy: str, metric: str, label: str | None) -> dict[str, Any] | None:
+    chosen = card["policies"].get(policy, {})
     if label is None:
-        metrics = card["policies"].get(policy, {}).get("metrics", {})
+        metrics = chosen.get("metrics", {})
     else:
-        metrics = (card.get("per_class") or {}).get(label, {})
+        metrics = ((chosen if policy else card).get("per_class") or {}).get(label, {})
     entry = metrics.get(metric)
     return entry if entry is not None and entry.get("value") is not None else None
 

@@ -33,6 +33,15 @@ NOT_SUPPLIED = (
 _OURS = re.compile(r"(figure|table)-[\w.-]+\.(svg|pdf|csv|tex)")
 _MOST_SKIPPED = 10
 _MARK = ".made-from"
+_KINDS = (
+    figures.training,
+    figures.results,
+    figures.finding_results,
+    figures.curves,
+    figures.finding_roc,
+    figures.finding_precision_recall,
+    figures.confusion,
+)
 
 
 def render(study: Study, *, out: Path | None = None) -> Path:
@@ -90,7 +99,7 @@ def _drawings(view: View) -> tuple[dict[str, Drawing], tuple[Any, ...], int]:
     """Figures by file stem, in page order; the example strips; how many example files could not be read."""
     first, strips, lost = figures.examples(view)
     found: list[Drawing | None] = [first]
-    for kind in (figures.training, figures.results, figures.curves, figures.confusion):
+    for kind in _KINDS:
         found += [kind(view, scale) for scale in view.scales]
     found.append(figures.forest(view))
     return {drawing.name: drawing for drawing in found if drawing is not None}, strips, lost
@@ -102,6 +111,7 @@ def _tables(view: View) -> dict[str, Table]:
         *tables.results(view),
         tables.differences(view),
         tables.classwise(view),
+        tables.findingwise(view),
         tables.timings(view),
         tables.runs(view),
         tables.weights(view),

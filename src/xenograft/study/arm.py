@@ -16,6 +16,7 @@ from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import Notice
 from xenograft.evaluate.metrics import binary_metrics, multiclass_metrics
+from xenograft.evaluate.multilabel import multilabel_metrics
 from xenograft.train.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Trained(Protocol):
     engine: Mapping[str, str | int]
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
-        """(N, C) probabilities in manifest order."""
+        """(N, C) probabilities in manifest order, or (N, L) of findings."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -65,8 +66,14 @@ class Trained(Protocol):
 
 
 def measure(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
-    """``loss``, ``accuracy``, ``f1`` and ``auroc`` at the end of an epoch (§5.9)."""
-    if probabilities.shape[1] == 2:
+    """``loss``, ``accuracy``, ``f1`` and ``auroc`` at the end of an epoch (§5.9).
+
+    Of findings, (N, L) labels in {1, 0, -1}, the means over those that have both values.
+    """
+    if labels.ndim == 2:
+        both = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+        found = multilabel_metrics(labels[:, both], probabilities[:, both])
+    elif probabilities.shape[1] == 2:
         found = binary_metrics(labels, probabilities[:, 1], threshold=0.5)
     else:
         found = multiclass_metrics(labels, probabilities)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenograft import __version__
+from xenograft.auditing.hiding import hide, stand_ins
 from xenograft.auditing.material import Material
 from xenograft.auditing.record import Audit
 from xenograft.auditing.run import mean_histograms, run_checks
@@ -51,6 +52,7 @@ def audit_data(
         material = replace(material, features=features, features_name=config.backbones[0])
         seconds["features"] = round(time.perf_counter() - started, 3)
     findings, by_check = run_checks(material, begin=lambda name: watcher.say(f"looking at {name}"))
+    names = stand_ins(material)
     skipped = Counter(skip.code for skip in manifest.skipped)
     audit = Audit(
         data=printable(config.data),
@@ -67,11 +69,14 @@ def audit_data(
         split_rule=manifest.split_rule,
         synthetic=manifest.synthetic,
         facts=list(manifest.facts),
-        notices=[asdict(notice) for notice in (*manifest.notices, *store.notices)],
+        notices=hide([asdict(notice) for notice in (*manifest.notices, *store.notices)], names),
         histograms=mean_histograms(material),
         findings=findings,
         features=material.features_name,
         seconds=seconds | by_check,
+        sizes=manifest.sizes(),
+        multi_label=manifest.multi_label,
+        hidden=names,
     )
     return audit, material
 

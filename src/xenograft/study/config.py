@@ -13,6 +13,8 @@ from typing import Any
 from xenograft.backbones.catalog import parse_backbones
 from xenograft.caching import DEFAULT_LIMIT, parse_size
 from xenograft.data.augment import preset
+from xenograft.data.importers.hub import is_address
+from xenograft.data.importers.hub import parse as parse_address
 from xenograft.data.ingest import IngestOptions
 from xenograft.data.preprocess import FITS, NORMALISATIONS
 from xenograft.errors import UsageError, printable
@@ -38,7 +40,7 @@ class StudyConfig:
     """Everything that decides what a study computes; the defaults are the command line's.
 
     Args:
-        data: folder or table. backbones, recipes: names in the order of the tables.
+        data: folder, table, or name on a hub. backbones, recipes: names in the order of the tables.
         seeds: number of seeds, 0 to seeds - 1. lr_scales: factors on every learning rate (Table 3: 0.1).
         epochs, batch_size, views, augment: override the recipes where given.
         micro_batch: images per pass in training; gradients are accumulated over a batch. None lets memory decide.
@@ -161,7 +163,7 @@ def _typed(key: str, value: Any) -> Any:
         if value is None:
             return None
         if key in _PATHS:
-            return Path(value).expanduser().absolute()  # a study can be exported from another folder
+            return _path(key, value)
         if key == "backbones":
             return parse_backbones(value if isinstance(value, str) else ",".join(value))
         if key == "recipes":
@@ -175,6 +177,12 @@ def _typed(key: str, value: Any) -> Any:
             raise
         raise UsageError(f"{key} is {value!r}, which cannot be used: {error}", code="E-USAGE-12") from error
     return value
+
+
+def _path(key: str, value: Any) -> Path:
+    if key == "data" and is_address(str(value)):
+        return Path(str(parse_address(str(value))))
+    return Path(value).expanduser().absolute()  # a study can be exported from another folder
 
 
 def _plain(value: Any) -> Any:

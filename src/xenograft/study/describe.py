@@ -57,7 +57,9 @@ def study_record(
         "synthetic": manifest.synthetic,
         "leak_allowed": manifest.leak_allowed,
         "manifest_sha256": manifest.sha256,
+        "multi_label": manifest.multi_label,
         "counts": manifest.counts(),
+        "sizes": manifest.sizes(),
         "patient_rule": manifest.patient_rule,
         "split_rule": manifest.split_rule,
         "skipped": [asdict(skip) for skip in manifest.skipped],
@@ -114,7 +116,7 @@ def _write_examples(manifest: Manifest, folder: Path, config: StudyConfig) -> di
     train = manifest.subset("train")
     examples: dict[str, list[str]] = {}
     for index, label in enumerate(manifest.classes):
-        positions = np.flatnonzero(train.labels == index)
+        positions = np.flatnonzero(train.labels[:, index] == 1 if train.multi_label else train.labels == index)
         chosen = np.random.default_rng(0).permutation(positions)[:_EXAMPLES]
         names = []
         for number, row in enumerate(train.take(chosen).rows()):

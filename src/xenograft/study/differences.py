@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from xenograft.errors import DataError
-from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
+from xenograft.evaluate.paired import (
+    paired_difference,
+    paired_difference_multiclass,
+    paired_difference_multilabel,
+)
 from xenograft.evaluate.threshold import FIXED
 from xenograft.study.record import Predictions, Study
 
@@ -39,7 +43,11 @@ def _difference(a: Sequence[Predictions], b: Sequence[Predictions], resamples: i
     if not all(np.array_equal(p.ids, a[0].ids) for p in (*a, *b)):
         raise DataError("runs of one study predicted different test images; run the study again", code="E-LABEL-18")
     rng = np.random.default_rng(0)
-    if a[0].probabilities.shape[1] == 2:
+    if labels.ndim == 2:
+        found = paired_difference_multilabel(
+            labels, [p.probabilities for p in a], [p.probabilities for p in b], patients, resamples=resamples, rng=rng
+        )
+    elif a[0].probabilities.shape[1] == 2:
         found = paired_difference(
             labels,
             [p.probabilities[:, 1] for p in a],

@@ -19,6 +19,7 @@ from xenograft.study.workshop import Workshop
 from xenograft.train import heads
 from xenograft.train.head_data import Views
 from xenograft.train.head_stack import Job, fit_stack
+from xenograft.train.objective import objective_of
 
 Array = NDArray[np.float32]
 
@@ -41,7 +42,7 @@ class FrozenArm:
         self.engine: Mapping[str, str | int] = workshop.engine_facts()
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
-        """(N, C) probabilities in manifest order."""
+        """(N, C) probabilities in manifest order, or (N, L) of findings."""
         with self._clock("embed"):
             features = self._extractor.features(manifest)
         return self.head.probabilities(features)
@@ -98,7 +99,7 @@ def head_data(arm: Arm, train: Manifest, val: Manifest, extractor: Extractor) ->
         groups=np.array(train.column("group"), dtype=np.int64),
         val=extractor.features(val),
         val_labels=val.labels,
-        classes=len(train.classes),
+        objective=objective_of(len(train.classes), train.multi_label),
     )
 
 

@@ -25,7 +25,8 @@ from xenograft.train.allocator import keep_freed_memory
 from xenograft.train.device_images import placed
 from xenograft.train.images import ImageSet
 from xenograft.train.machine import Machine
-from xenograft.train.network import Classifier, class_weights_of
+from xenograft.train.network import Classifier
+from xenograft.train.objective import Binary
 from xenograft.train.recipes import Recipe, lookup
 
 Progress = Callable[[float], None]
@@ -80,7 +81,7 @@ def measure_training(
         keep_freed_memory()
     preprocess = _preprocess(spec, size)
     recipe = _recipe(machine.micro_batch or batch_size)
-    network = Classifier(build(spec, tensors=None, seed=0), 2)
+    network = Classifier(build(spec, tensors=None, seed=0), Binary())
     network.backbone.freeze(trainable)
     drill = _Drill(_random_images(preprocess, recipe.batch_size), machine, recipe, seconds, progress)
     loop.fit(PixelGraph(network, preprocess), drill.data(), recipe=recipe, measure=measure, machine=machine)
@@ -102,8 +103,8 @@ class _Drill:
     def data(self) -> loop.TrainingData:
         """What the loop trains on; so few steps are announced that nothing is compiled for them."""
         size = self._recipe.batch_size
-        weights = class_weights_of(torch.from_numpy(self._images.labels), 2)
-        return loop.TrainingData(self._epoch, _HELD_BATCHES, lambda: self._images.in_order(size), weights)
+        weights = Binary().class_weights(torch.from_numpy(self._images.labels))
+        return loop.TrainingData(self._epoch, _HELD_BATCHES, lambda: self._images.in_order(size), Binary(), weights)
 
     def _epoch(self, _number: int) -> Iterator[tuple[Tensor, Tensor]]:
         stream = self._stream()

@@ -9,14 +9,17 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xenograft.data.label_sets import MISSING
 from xenograft.errors import DataError, printable
 from xenograft.storage import atomic_path, read_json, write_json
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 Json = dict[str, Any]
+Thresholds = dict[str, float | list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class RunRecord:
         history: one mapping per epoch: ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``val_loss``,
             ``val_accuracy``, ``val_f1``, ``val_auroc``; empty for heads that are solved in one go.
         best_epoch: the epoch validation chose; 0 where there are no epochs.
-        thresholds: ``fixed`` (0.5) and, for two classes, ``youden`` (chosen on validation; absent if it was too small).
+        thresholds: ``fixed`` (0.5) and, for two classes, ``youden`` (chosen on validation; absent if it was too small);
+            for findings, ``youden`` is a list, one for each.
         validation, test: scorecards, see `xenograft.evaluate.scorecard`.
         test_opened: ISO time at which the test split was first read by this run, after every choice.
         timings: seconds for ``read``, ``embed``, ``fit``, ``evaluate``.
@@ -53,7 +57,7 @@ class RunRecord:
     engine: Json
     history: list[Json]
     best_epoch: int
-    thresholds: dict[str, float]
+    thresholds: Thresholds
     validation: Json
     test: Json
     test_opened: str
@@ -78,9 +82,11 @@ class StudyRecord:
         title: one line for a page's heading.
         command: the command line that makes the study again.
         config: StudyConfig as a mapping.
-        classes: class names in index order; for two classes the second is the positive one.
+        classes: class names in index order; for two classes the second is the positive one. Of findings, any number may
+            be present in one image.
         data: ``name``, ``catalog`` (name or None), ``synthetic``, ``leak_allowed``, ``manifest_sha256``, ``counts``
-            ({split: {class: {"images": n, "patients": n}}}), ``patient_rule``, ``split_rule``, ``skipped``
+            (`Manifest.counts`), ``sizes`` (`Manifest.sizes`), ``multi_label`` (whether the classes are findings),
+            ``patient_rule``, ``split_rule``, ``skipped``
             ([{"path", "code", "reason"}]), ``notices`` ([{"code", "message", "count", "items"}]),
             ``facts`` (sentences that every report on this data set must carry),
             ``examples`` ({class: [file below the study folder, ...]}), ``audit`` (`xenograft.auditing.record.summary`),
@@ -114,9 +120,9 @@ class Predictions:
 
     Args:
         ids: image ids, N of them.
-        labels: (N,) class index.
+        labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
         patients: (N,) patient keys.
-        probabilities: (N, C), each row sums to one.
+        probabilities: (N, C), each row sums to one, or (N, L), one for each finding.
     """
 
     ids: NDArray[np.str_]
@@ -164,14 +170,17 @@ def write_study(folder: Path, record: StudyRecord) -> None:
 
 
 def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
-    """Write the predictions of several splits as one Parquet file: id, split, label, patient, p_0 ... p_{C-1}."""
+    """Write the predictions of several splits as one Parquet file: id, split, patient, label, p_0 ... p_{C-1}.
+
+    Several findings have a column each, label_0 ... label_{L-1}, empty where a label is unknown.
+    """
     tables = [
         pa.table(
             {
                 "id": pa.array(p.ids.tolist(), pa.string()),
                 "split": pa.array([split] * len(p.ids), pa.string()),
-                "label": pa.array(p.labels, pa.int64()),
                 "patient": pa.array(p.patients.tolist(), pa.string()),
+                **_label_columns(p.labels),
                 **{f"p_{k}": pa.array(p.probabilities[:, k], pa.float64()) for k in range(p.probabilities.shape[1])},
             }
         )
@@ -184,13 +193,26 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
 def read_predictions(path: Path, split: str) -> Predictions:
     """Read one split back."""
     table = pq.read_table(path, filters=[("split", "==", split)])
-    names = sorted((n for n in table.column_names if n.startswith("p_")), key=lambda n: int(n[2:]))
+    single = "label" in table.column_names
     return Predictions(
         ids=np.array(table["id"].to_pylist(), dtype=np.str_),
-        labels=table["label"].to_numpy().astype(np.int64),
+        labels=table["label"].to_numpy().astype(np.int64) if single else _numbered(table, "label_").astype(np.int64),
         patients=np.array(table["patient"].to_pylist(), dtype=np.str_),
-        probabilities=np.stack([table[name].to_numpy() for name in names], axis=1),
+        probabilities=_numbered(table, "p_"),
     )
+
+
+def _label_columns(labels: NDArray[np.int64]) -> dict[str, pa.Array]:
+    if labels.ndim == 1:
+        return {"label": pa.array(labels, pa.int64())}
+    return {f"label_{k}": pa.array(column, pa.int64(), mask=column == MISSING) for k, column in enumerate(labels.T)}
+
+
+def _numbered(table: pa.Table, prefix: str) -> NDArray[Any]:
+    """(N, C) of the columns prefix0 ... prefix{C-1}; missing labels are -1."""
+    count = sum(name.startswith(prefix) for name in table.column_names)
+    columns = [table[f"{prefix}{k}"] for k in range(count)]
+    return np.stack([(pc.fill_null(c, MISSING) if c.null_count else c).to_numpy() for c in columns], axis=1)
 
 
 def _checked(cls: type[Any], value: Mapping[str, Any], source: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from xenograft.study.arm import Arm
 from xenograft.study.record import RunRecord, Study
 from xenograft.study.workshop import Workshop
 from xenograft.train.network import Classifier
+from xenograft.train.objective import objective_of
 from xenograft.train.recipes import Recipe
 
 
@@ -36,7 +37,8 @@ def restore(study: Study, run: RunRecord, workshop: Workshop) -> Classifier:
             code="E-MODEL-04",
         )
     path = study.folder / "runs" / run.id / "model.safetensors"
-    network = Classifier(workshop.backbone(arm), len(study.record.classes))
+    objective = objective_of(len(study.record.classes), study.record.data["multi_label"])
+    network = Classifier(workshop.backbone(arm), objective)
     try:
         missing, unexpected = network.load_state_dict(load_file(path), strict=not recipe.frozen)
     except (OSError, RuntimeError, SafetensorError) as error:

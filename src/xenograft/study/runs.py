@@ -97,7 +97,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
     identity = fingerprint(arm, manifest, workshop)
     trained = train_arm(arm, train, val, workshop, checkpoint=checkpoint, fingerprint=identity)
     scores = {"val": trained.predict(val)}
-    thresholds = choose_thresholds(val, scores["val"])
+    thresholds = thresholds_for(val.labels, scores["val"])
     # every choice is made: epoch, strength, thresholds. Only now is the test split read.
     opened = now()
     test = manifest.subset("test")
@@ -169,17 +169,13 @@ def validation_sample(
     """(n, C, S, S) prepared validation images and (n, classes) recorded scores, to compare an exported model with."""
     table = pq.read_table(study.folder / "manifest.parquet")
     root = config.reading.listing(config.data, cache).root
-    manifest = Manifest(root, "", tuple(study.record.classes), table, "", "").subset("val")
+    classes, findings = tuple(study.record.classes), study.record.data["multi_label"]
+    manifest = Manifest(root, "", classes, table, "", "", multi_label=findings).subset("val")
     preprocess = Preprocess.from_json(run.preprocess)
     step = max(1, len(manifest) // count)
     chosen = np.arange(0, len(manifest), step)[:count]
     pixels = np.stack([read_prepared(manifest, row, preprocess) for row in manifest.take(chosen).rows()])
     return pixels, study.predictions(run.id, "val").probabilities[chosen]
-
-
-def choose_thresholds(val: Manifest, probabilities: Any) -> dict[str, float]:
-    """``fixed`` 0.5, and Youden's J on validation where both classes have enough images (L13)."""
-    return thresholds_for(val.labels, probabilities)
 
 
 def fingerprint(arm: Arm, manifest: Manifest, workshop: Workshop) -> str:

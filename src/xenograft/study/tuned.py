@@ -24,7 +24,8 @@ from xenograft.train.allocator import keep_freed_memory
 from xenograft.train.device_images import placed
 from xenograft.train.images import ImageSet
 from xenograft.train.machine import Machine, choose_machine, total_memory
-from xenograft.train.network import Classifier, class_weights_of
+from xenograft.train.network import Classifier
+from xenograft.train.objective import objective_of
 from xenograft.train.recipes import RECIPES, Recipe
 
 
@@ -54,7 +55,7 @@ class TunedArm:
         with clock("fit"):
             self._network = self._prepared(train, val, images)
             self._graph = PixelGraph(self._network, arm.preprocess)
-            fitted = self._fit(images, held_out, len(train.classes), checkpoint, fingerprint)
+            fitted = self._fit(images, held_out, checkpoint, fingerprint)
         self.history, self.best_epoch = fitted.history, fitted.best_epoch
         self._machine = self._machine.with_parts(fitted.micro_batch)
         self.engine: Mapping[str, str | int] = engine_facts(arm, self._machine)
@@ -63,10 +64,10 @@ class TunedArm:
             self.notices.append(Notice("W-PROC-15", fitted.stopped))
 
     def predict(self, manifest: Manifest) -> NDArray[np.float64]:
-        """(N, C) probabilities in manifest order."""
+        """(N, C) probabilities in manifest order, or (N, L) of findings."""
         images = self._workshop.images(manifest, self._arm.preprocess)
         batches = images.in_order(self._arm.recipe.batch_size)
-        return loop.predict(self._graph, batches, self._machine)[1]
+        return loop.predict(self._graph, batches, self._machine, self._network.objective)[1]
 
     def tensors(self) -> dict[str, Tensor]:
         """What was learned, to keep."""
@@ -75,7 +76,7 @@ class TunedArm:
     def _prepared(self, train: Manifest, val: Manifest, images: ImageSet) -> Classifier:
         """The network before its first step: weights, head, frozen stages."""
         arm = self._arm
-        network = Classifier(self._workshop.backbone(arm), len(train.classes))
+        network = Classifier(self._workshop.backbone(arm), objective_of(len(train.classes), train.multi_label))
         if arm.recipe.head_first:
             data = head_data(arm, train, val, self._workshop.extractor(arm))
             set_head(network, heads.fit_linear(data, recipe=_head_recipe(arm.recipe), seed=arm.seed, measure=measure))
@@ -89,10 +90,9 @@ class TunedArm:
         network.backbone.freeze(arm.recipe.trainable)
         return network
 
-    def _fit(
-        self, images: ImageSet, held_out: ImageSet, classes: int, checkpoint: Path | None, fingerprint: str
-    ) -> loop.Fitted:
+    def _fit(self, images: ImageSet, held_out: ImageSet, checkpoint: Path | None, fingerprint: str) -> loop.Fitted:
         arm, workshop, device = self._arm, self._workshop, self._machine.device
+        objective = self._network.objective
         if device == "cpu":
             keep_freed_memory()
         augment = preset(arm.recipe.augment)
@@ -103,7 +103,8 @@ class TunedArm:
             ),
             steps=train.steps(arm.recipe.batch_size),
             validation=lambda: val.in_order(arm.recipe.batch_size),
-            class_weights=class_weights_of(torch.from_numpy(images.labels), classes),
+            objective=objective,
+            class_weights=objective.class_weights(torch.from_numpy(images.labels)),
         )
         return loop.fit(
             self._graph,

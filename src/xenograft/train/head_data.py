@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from xenograft.errors import ProcessError
-from xenograft.train.network import probabilities_of
+from xenograft.train.objective import Objective
 
 Array = NDArray[np.float32]
 
@@ -32,8 +32,8 @@ class HeadData:
     """Features to fit a head on.
 
     Args:
-        train: V views (N, D) of the training images. train_labels: (N,). groups: (N,) patient groups.
-        val: (M, D). val_labels: (M,). classes: number of classes.
+        train: V views (N, D) of the training images. train_labels: (N,) or (N, L). groups: (N,) patient groups.
+        val: (M, D). val_labels: (M,) or (M, L). objective: what labels and logits are.
     """
 
     train: Views
@@ -41,7 +41,7 @@ class HeadData:
     groups: NDArray[np.int64]
     val: Array
     val_labels: NDArray[np.int64]
-    classes: int
+    objective: Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Head:
     """A linear layer on raw pooled features.
 
     Args:
-        weight: (K, D). bias: (K,). K = 1 for two classes.
+        weight: (K, D). bias: (K,). objective: what its logits mean.
         history, best_epoch: as in RunRecord. chosen: what cross-validation chose, e.g. the strength.
         stopped: why training ended early, or nothing. With best_epoch 0 not even one epoch was finished.
         seconds: its share of the time that fitting it, or the stack that it was fitted in, took.
@@ -57,6 +57,7 @@ class Head:
 
     weight: Array
     bias: Array
+    objective: Objective
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     chosen: dict[str, float] = field(default_factory=dict)
@@ -64,9 +65,9 @@ class Head:
     seconds: float = 0.0
 
     def probabilities(self, features: Array) -> NDArray[np.float64]:
-        """(N, D) -> (N, C)."""
+        """(N, D) -> (N, C) or (N, L)."""
         logits = features.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
-        return probabilities_of(torch.from_numpy(logits)).numpy()
+        return self.objective.probabilities(torch.from_numpy(logits)).numpy()
 
     def usable(self) -> Head:
         """This head.

@@ -17,11 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from xenograft.train.checkpoint import Fitted
 from xenograft.train.head_data import Array, Head, HeadData, standard_of
-from xenograft.train.network import class_weights_of, decisions_of, loss_of, outputs
 from xenograft.train.recipes import Recipe
 from xenograft.train.schedule import patience_is_out, share_of_peak
 from xenograft.train.validation import Measure, diverged, never_finite, validation_row
@@ -132,7 +130,7 @@ class _SGD:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """One seed's epoch: the images' places (N,), and in their order labels (N,), targets (N, K), weights (N, 1)."""
+    """One seed's epoch: the images' places (N,), and in their order labels, targets (N, K) and their weights."""
 
     heads: list[int]
     places: NDArray[np.int64]
@@ -146,10 +144,11 @@ class _Stack:
 
     def __init__(self, data: HeadData, jobs: Sequence[Job], measure: Measure) -> None:
         self._data, self._jobs, self._measure, self._recipe = data, jobs, measure, jobs[0].recipe
+        self._objective = data.objective
         self._standard = standard_of(data.train) if self._recipe.standardise else None
         self._read_labels()
         self._val = torch.tensor(self._prepared(data.val))  # a copy, because only torch's memory is always aligned
-        self._make_layers(len(jobs), outputs(data.classes), data.val.shape[1])
+        self._make_layers(len(jobs), data.objective.outputs, data.val.shape[1])
         self._results = [Fitted() for _ in jobs]
         self._best = self._layers.rows.clone()
         self._view: tuple[int, Array] | None = None
@@ -166,11 +165,9 @@ class _Stack:
 
     def _read_labels(self) -> None:
         self._labels, self._val_labels = torch.tensor(self._data.train_labels), torch.tensor(self._data.val_labels)
-        self._class_weights = class_weights_of(self._labels, self._data.classes)
-        several = outputs(self._data.classes) > 1
-        encoded = functional.one_hot(self._labels, self._data.classes) if several else self._labels[:, None]
-        self._targets = encoded.float()
-        self._weights = self._class_weights[self._labels][:, None]
+        self._class_weights = self._objective.class_weights(self._labels)
+        self._targets = self._objective.targets(self._labels)
+        self._weights = self._objective.weights(self._labels, self._class_weights)
 
     def _make_layers(self, count: int, outputs: int, width: int) -> None:
         self._layers, self._gradients = _Layers(count, outputs, width), _Layers(count, outputs, width)
@@ -230,24 +227,25 @@ class _Stack:
         if self._standard is not None:
             self._standard.apply(batch.numpy(), out=batch.numpy())
         targets, weights = order.targets[part], order.weights[part]
+        known = max(1, int(self._objective.known(order.labels[part])))
         for r in order.heads:
             torch.mm(batch, self._layers.weights[r].t(), out=answers)
             answers.add_(self._layers.biases[r])
             self._logits[r][part] = answers
-            _probabilities(answers, out=errors).sub_(targets).mul_(weights).div_(count)
+            self._objective.answers(answers, out=errors).sub_(targets).mul_(weights).div_(known)
             torch.mm(errors.t(), batch, out=self._gradients.weights[r])
             torch.sum(errors, dim=0, out=self._gradients.biases[r])
 
     def _judge(self, r: int, epoch: int, labels: Tensor) -> None:
         """A row of history, or the reason to stop. Loss and accuracy on train are those met on the way (§5.9)."""
         result, logits = self._results[r], self._logits[r]
-        loss = float(loss_of(logits, labels, self._class_weights))
+        loss = float(self._objective.loss(logits, labels, self._class_weights))
         validated = self._validate(r) if math.isfinite(loss) else None
         if validated is None:
             first = not result.history
             result.stopped = never_finite(self._jobs[r].recipe.head_lr) if first else diverged(epoch + 1)
             return
-        accuracy = float((decisions_of(logits) == labels).float().mean())
+        accuracy = float(self._objective.right(logits, labels) / self._objective.known(labels))
         result.history.append({"epoch": epoch + 1, "train_loss": loss, "train_accuracy": accuracy, **validated})
         if validated["selection_loss"] <= min(row["selection_loss"] for row in result.history):
             result.best_epoch = epoch + 1
@@ -255,7 +253,7 @@ class _Stack:
 
     def _validate(self, r: int) -> dict[str, float] | None:
         logits = torch.mm(self._val, self._layers.weights[r].t()).add_(self._layers.biases[r])
-        return validation_row(self._val_labels, logits, self._class_weights, self._measure)
+        return validation_row(self._val_labels, logits, self._objective, self._class_weights, self._measure)
 
     def _head(self, r: int) -> Head:
         result, size = self._results[r], self._layers.weights[r].numel()
@@ -263,7 +261,7 @@ class _Stack:
         weight, bias = row[:size].reshape(shape).copy(), row[size : size + shape[0]].copy()
         if self._standard is not None:
             weight, bias = self._standard.folded(weight, bias)
-        return Head(weight, bias, result.history, result.best_epoch, stopped=result.stopped)
+        return Head(weight, bias, self._objective, result.history, result.best_epoch, stopped=result.stopped)
 
     def _view_of(self, epoch: int) -> Array:
         """(N, D) features that an epoch sees."""
@@ -275,8 +273,3 @@ class _Stack:
 
     def _prepared(self, features: Array) -> Array:
         return np.ascontiguousarray(features) if self._standard is None else self._standard.apply(features)
-
-
-def _probabilities(logits: Tensor, *, out: Tensor) -> Tensor:
-    """(B, K) logits -> (B, K) probabilities, of the second class where one logit serves two."""
-    return torch.sigmoid(logits, out=out) if logits.shape[1] == 1 else torch.softmax(logits, 1, out=out)

@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Labelled prepared images: pixels (N, C, S, S) uint8, labels (N,), contents (N,) file hashes."""
+    """Labelled prepared images: pixels (N, C, S, S) uint8, labels (N,) or (N, L), contents (N,) file hashes."""
 
     pixels: Pixels
     labels: NDArray[np.int64]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from xenograft.errors import ProcessError
 from xenograft.train.checkpoint import Fitted, resume, save_checkpoint, state_of
 from xenograft.train.machine import Machine, moved, pays_to_compile
-from xenograft.train.network import probabilities_of
+from xenograft.train.objective import Objective
 from xenograft.train.recipes import Recipe
 from xenograft.train.schedule import patience_is_out, share_of_peak
 from xenograft.train.step import Step
@@ -36,12 +36,13 @@ class TrainingData:
         epoch: number (from 0) -> batches of (inputs, labels), the same ones each time it is called with that number.
         steps: batches per epoch.
         validation: a function without arguments -> batches of (inputs, labels) in a fixed order.
-        class_weights: (C,), see `class_weights_of`.
+        objective: what labels and logits are. class_weights: see `Objective.class_weights`.
     """
 
     epoch: Epoch
     steps: int
     validation: Callable[[], Iterator[tuple[Tensor, Tensor]]]
+    objective: Objective
     class_weights: Tensor
 
 
@@ -79,6 +80,7 @@ def fit(
     step = Step(
         network,
         machine.with_parts(fitted.micro_batch),
+        data.objective,
         data.class_weights,
         may_halve=fitted.micro_batch == machine.micro_batch,
         compiled=pays_to_compile(machine.device, total),
@@ -109,9 +111,9 @@ def fit(
 
 
 def predict(
-    network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], machine: Machine
+    network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], machine: Machine, objective: Objective
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Tensor]:
-    """(N,) labels, (N, C) probabilities and (N, K) logits of a network in evaluation mode."""
+    """Labels, probabilities and (N, K) logits of a network in evaluation mode, as the objective has them."""
     network.eval()
     labels, logits = [], []
     with torch.inference_mode():
@@ -121,7 +123,7 @@ def predict(
                     logits.append(network(moved(part, machine.device)).float())
             labels.append(truth)
         joined = torch.cat(logits).cpu()  # once: the device is not waited for between batches
-    return torch.cat(labels).cpu().numpy(), probabilities_of(joined).numpy(), joined
+    return torch.cat(labels).cpu().numpy(), objective.probabilities(joined).numpy(), joined
 
 
 def _train_epoch(
@@ -136,14 +138,14 @@ def _train_epoch(
     """One pass; None when the loss stopped being finite. Loss and accuracy are those met on the way (§5.9)."""
     step.network.train()
     sums = torch.zeros(2, device=step.machine.device)
-    seen = 0
+    seen: int | Tensor = 0
     for index, (inputs, labels) in enumerate(data.epoch(epoch)):
         share = share_of_peak(epoch * data.steps + index, total, recipe.warmup)
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * share
         sums += step(inputs, labels)
         optimiser.step()
-        seen += len(labels)
+        seen = seen + data.objective.known(labels)
         if on_step is not None:
             on_step(len(labels))
     mean = (sums / seen).tolist()
@@ -154,8 +156,8 @@ def _train_epoch(
 
 def _validate(network: nn.Module, data: TrainingData, measure: Measure, machine: Machine) -> dict[str, float] | None:
     """Validation's measures; None when the network's answers are not finite any more."""
-    labels, _, logits = predict(network, data.validation(), machine)
-    return validation_row(torch.from_numpy(labels), logits, data.class_weights, measure)
+    labels, _, logits = predict(network, data.validation(), machine, data.objective)
+    return validation_row(torch.from_numpy(labels), logits, data.objective, data.class_weights, measure)
 
 
 def _optimiser(network: nn.Module, recipe: Recipe, device: str) -> torch.optim.Optimizer:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xenograft.errors import Notice, ProcessError
 from xenograft.train.machine import Machine, moved, out_of_memory, release
-from xenograft.train.network import decisions_of, loss_of
+from xenograft.train.objective import Objective
 
 
 class Step:
@@ -21,13 +21,14 @@ class Step:
 
     Args:
         machine: its `micro_batch` shrinks when memory runs out; the attribute says what is used.
-        class_weights: (C,). may_halve: False where that has happened already. compiled: by torch.compile.
+        class_weights: of the objective. may_halve: False where that has happened already. compiled: by torch.compile.
     """
 
     def __init__(
         self,
         network: nn.Module,
         machine: Machine,
+        objective: Objective,
         class_weights: Tensor,
         *,
         may_halve: bool = True,
@@ -36,6 +37,7 @@ class Step:
         self.machine = machine
         self._notices: list[Notice] = []
         self.network = network
+        self._objective = objective
         self._weights = class_weights.to(machine.device)
         self._may_halve = may_halve
         self._compiled: Callable[..., Any] | None = torch.compile(network, dynamic=False) if compiled else None
@@ -45,10 +47,10 @@ class Step:
         """Leave the gradient of the batch's mean loss in the parameters.
 
         Args:
-            inputs: (N, ...). labels: (N,).
+            inputs: (N, ...). labels: (N,) or (N, L), of the objective.
 
         Returns:
-            (2,) on the device: the sum of the losses and the number of right decisions.
+            (2,) on the device: the sum of the known labels' losses and how many of them were decided rightly.
 
         Raises:
             ProcessError: memory ran out a second time (P11).
@@ -72,19 +74,19 @@ class Step:
         return taken
 
     def _gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        machine, count = self.machine, len(labels)
+        machine, objective = self.machine, self._objective
         self.network.zero_grad(set_to_none=True)
         inputs, labels = moved(inputs, machine.device), moved(labels, machine.device)
         sums = torch.zeros(2, device=machine.device)
-        sizes = machine.parts(count)
+        sizes = machine.parts(len(labels))
         for part, truth in zip(torch.split(inputs, sizes), torch.split(labels, sizes), strict=True):
             with torch.autocast(machine.device, torch.bfloat16, enabled=machine.bf16):
                 logits = self._forward(len(part))(part)
-            loss = loss_of(logits.float(), truth, self._weights)
-            (loss * (len(part) / count)).backward()  # type: ignore[no-untyped-call]
+            loss = objective.loss(logits.float(), truth, self._weights)
+            (loss * objective.share(truth, labels)).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
-                right = (decisions_of(logits) == truth).sum()
-                sums += torch.stack([loss.detach() * len(part), right.float()])
+                right = objective.right(logits, truth)
+                sums += torch.stack([loss.detach() * objective.known(truth), right.float()])
         return sums
 
     def _forward(self, count: int) -> Callable[..., Any]:

@@ -9,23 +9,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xenograft.train.network import loss_of, probabilities_of
+from xenograft.train.objective import Objective
 
 Measure = Callable[[NDArray[np.int64], NDArray[np.float64]], dict[str, float]]
 
 
-def validation_row(labels: Tensor, logits: Tensor, class_weights: Tensor, measure: Measure) -> dict[str, float] | None:
+def validation_row(
+    labels: Tensor, logits: Tensor, objective: Objective, class_weights: Tensor, measure: Measure
+) -> dict[str, float] | None:
     """Validation's measures as ``val_...``, and ``selection_loss``; None when the logits are not finite any more.
 
     Args:
-        labels: (M,). logits: (M, K). class_weights: (C,), of the training images.
+        labels: (M,) or (M, L). logits: (M, K). class_weights: of the training images.
         measure: (labels, probabilities) -> ``loss``, ``accuracy``, ``f1``, ``auroc``.
     """
     if not bool(torch.isfinite(logits).all()):
         return None
-    measured = measure(labels.numpy(), probabilities_of(logits).numpy())
+    measured = measure(labels.numpy(), objective.probabilities(logits).numpy())
     # the class-weighted loss chooses the epoch: it is proper, smooth, and blind to prevalence
-    balanced = float(loss_of(logits, labels, class_weights))
+    balanced = float(objective.loss(logits, labels, class_weights))
     return {**{f"val_{name}": value for name, value in measured.items()}, "selection_loss": balanced}
 
 

@@ -93,7 +93,7 @@ def test_nothing_there(tmp_path):
 
 
 def test_neither_folder_nor_table(write):
-    with pytest.raises(DataError, match=r"1\.xlsx is not a folder, CSV, TSV or Parquet file") as caught:
+    with pytest.raises(DataError, match=r"1\.xlsx is not a folder, CSV, TSV, JSONL or Parquet file") as caught:
         read_listing(write({"1.xlsx": b""}) / "1.xlsx")
     assert caught.value.code == "E-DATA-06"
 

@@ -4,12 +4,14 @@ import struct
 import tracemalloc
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xenograft.data import catalog
 from xenograft.data.importers import npz, read_listing
 from xenograft.data.importers.unpacked import MARK
 from xenograft.data.ingest import IngestOptions, ingest
@@ -312,13 +314,56 @@ def test_f22_labels_beyond_the_limit(save, refused, monkeypatch):
     assert refused(save(medmnist(train=5))) == "E-FILE-22"
 
 
-def test_several_labels_for_each_image_are_not_supported_yet(save, tmp_path):
-    path = save({"train_images": noise(5, 28, 28), "train_labels": np.zeros((5, 14), np.uint8)})
-    with pytest.raises(
-        LabelError, match=r"train_labels is \(5, 14\).*multi-label sets are not supported yet"
-    ) as caught:
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_rows_of_0_and_1_are_findings(save, tmp_path, order, dtype):
+    findings = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]], dtype=dtype, order=order)
+    path = save({"train_images": noise(5, 28, 28), "train_labels": findings})
+    listing = npz.read(path, cache=tmp_path)
+    assert listing.findings == ("label 0", "label 1", "label 2")
+    assert [row.label for row in listing.rows] == [
+        "label 0|label 2",
+        "",
+        "label 1",
+        "label 0|label 1|label 2",
+        "label 2",
+    ]
+    assert listing.notices == ()
+
+
+def test_findings_of_a_known_archive_have_their_names(save, tmp_path, monkeypatch):
+    spec = replace(catalog.lookup("chestmnist"), sizes=((4, 0, 0),))
+    monkeypatch.setitem(catalog.CATALOG, "chestmnist", spec)
+    labels = np.zeros((4, 14), np.uint8)
+    labels[[0, 1, 2], [0, 12, 13]] = 1
+    path = save({"train_images": noise(4, 28, 28), "train_labels": labels}, "chestmnist_64.npz")
+    listing = npz.read(path, cache=tmp_path)
+    assert listing.findings == spec.classes
+    assert [row.label for row in listing.rows] == ["atelectasis", "pleural", "hernia", ""]
+
+
+def test_w27_one_hot_labels_may_be_classes(save, tmp_path):
+    path = save({"train_images": noise(4, 28, 28), "train_labels": np.eye(2, dtype=np.uint8)[[0, 1, 1, 0]]})
+    (notice,) = npz.read(path, cache=tmp_path).notices
+    assert notice.code == "W-LABEL-27"
+    assert "never two and never none; if these are classes, save labels (N,)" in notice.message
+
+
+@pytest.mark.parametrize("odd", [2, -1])
+def test_l24_findings_that_are_not_0_or_1(save, refused, tmp_path, odd):
+    path = save({"train_images": noise(2, 28, 28), "train_labels": np.array([[0, 1], [1, odd]], np.int8)})
+    assert refused(path) == "E-LABEL-24"
+    with pytest.raises(LabelError, match=f"train_labels has {odd} for finding 1 of image 1"):
         npz.read(path, cache=tmp_path)
-    assert caught.value.code == "E-LABEL-24"
+
+
+def test_f24_other_numbers_of_findings_in_each_split(save, refused):
+    arrays = medmnist(train=5, test=4)
+    assert refused(save({**arrays, "test_labels": np.zeros((4, 3), np.uint8)})) == "E-FILE-24"
+
+
+def test_f24_a_row_of_pixels_is_no_label(save, refused):
+    assert refused(save({**medmnist(train=5), "train_labels": np.zeros((5, 1001), np.uint8)})) == "E-FILE-24"
 
 
 def test_damaged_files(save, tmp_path, refused):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xenograft.data.importers import unpacked as module
-from xenograft.data.importers.unpacked import MARK, png, unpacked, write_pictures
+from xenograft.data.importers.unpacked import MARK, counting, png, unpacked, write_pictures
 from xenograft.data.readers import decode_picture
 from xenograft.errors import ProcessError
 
@@ -242,3 +242,14 @@ def test_a_kill_at_any_point_leaves_nothing_that_is_taken_for_whole(tmp_path, wh
     os.utime(left, (old, old))
     unpacked(tmp_path, RULE | {"how": "next"}, fill)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("side", [20, 300])
+def test_progress_ends_with_all_of_them(tmp_path, side):
+    told = []
+    pictures = ((f"{k}.png", np.full((side, side), k, np.uint16)) for k in range(60))
+    count = write_pictures(tmp_path, pictures, written=counting(lambda *of: told.append(of), 60))
+    assert count == 60
+    assert told[-1] == (60, 60)
+    assert told == sorted(told)
+    assert (len(told) > 1) == (side == 300)  # now and then, not for every small picture

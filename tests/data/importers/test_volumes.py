@@ -362,6 +362,39 @@ def test_through_ingest_slices_of_a_volume_stay_together(write):
     assert {"W-FILE-27", "W-FILE-28"} <= {notice.code for notice in manifest.notices}
 
 
+NAMED_ALIKE = [
+    (["{}/p{:02}/t1.nii"], "p{:02}"),
+    (["{}/p{:02}/anat/t1.nii", "{}/p{:02}/anat/t2.nii"], "p{:02}"),
+    (["{}/raw/p{:02}/ses-1/t1.nii", "{}/raw/p{:02}/ses-2/t1.nii"], "p{:02}"),
+    (["{0}/of-{0}/p{1:02}/t1.nii"], "p{:02}"),
+    (["{}/p{:02}.nii"], "p{:02}"),
+    (["{}/before/p{:02}.nii", "{}/after/p{:02}.nii"], "p{:02}"),
+    (["{}/v{:02}/p{:02}.nii"], "p{:02}"),
+]
+
+
+@pytest.mark.parametrize(("layout", "patient"), NAMED_ALIKE, ids=str)
+def test_the_folder_is_the_patient_where_a_few_names_come_back_in_many_folders(write, tmp_path, layout, patient):
+    files = {
+        place.format("ab"[k % 2], k, k): nii(noise(16, 16, 3, seed=2 * k + j))
+        for k in range(8)
+        for j, place in enumerate(layout)
+    }
+    listing = read_listing(write(files), cache=tmp_path / "cache")
+    by_folder = "t1" in layout[0]
+    assert {row.where.partition(" ")[0]: row.patient for row in listing.rows} == {
+        path: patient.format(k) for k in range(8) for path in (p.format("ab"[k % 2], k, k) for p in layout)
+    }
+    assert listing.patient_rule.startswith("patient key: the folder" if by_folder else "patient key: the file name")
+
+
+def test_progress_tells_how_many_volumes_are_done(write, tmp_path):
+    root, told = write({f"{k}/p{k}.nii": nii(noise(16, 16, 3, seed=k)) for k in range(3)}), []
+    for _ in range(2):  # the second time they are there
+        read_listing(root, cache=tmp_path / "cache", progress=lambda *of: told.append(of))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 SEEDS = {
     "p1.nii": nii(noise(6, 5, 4)),
     "p1.nii.gz": gzip.compress(nii(noise(6, 5, 4), kind=nibabel.Nifti2Image)),

@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from xenograft.data.readers import decode_picture, dicom
+from xenograft.data.readers import decode_picture, dicom, dicom_parsing
 from xenograft.errors import FileError
 
 _spec = importlib.util.spec_from_file_location("reader_files", Path(__file__).with_name("dicom_files.py"))
@@ -181,7 +181,7 @@ def test_what_is_missing_is_one_line(name):
 def test_a_deflated_bomb_is_stopped(monkeypatch):
     data = made(np.zeros((2048, 2048), np.uint16), DeflatedExplicitVRLittleEndian)
     assert len(data) < 20_000
-    monkeypatch.setattr(dicom, "_INFLATED_LIMIT", 1 << 20)
+    monkeypatch.setattr(dicom_parsing, "_INFLATED_LIMIT", 1 << 20)
     tracemalloc.start()
     assert code_of(data) == "S-FILE-10"
     assert tracemalloc.get_traced_memory()[1] < 6 << 20

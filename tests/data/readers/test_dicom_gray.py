@@ -21,6 +21,7 @@ documented = files.documented
 levels = files.levels
 close = files.close
 code_of = files.code_of
+attempt = files.attempt
 lut = files.lut
 
 
@@ -199,3 +200,68 @@ def test_d3_monochrome1_is_turned_round():
     turned = decode_picture(made(RAMP, photometric="MONOCHROME1", **tags))
     np.testing.assert_array_equal(turned.pixels, 65535 - plain.pixels)
     assert (plain.notes, turned.notes) == ((), ("W-DICOM-03",))
+
+
+CT = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
+OFFERED = {
+    "WindowCenter": [1000, -500],
+    "WindowWidth": [2000, 1400],
+    "WindowCenterWidthExplanation": ["WINDOW1", "My  Lung"],
+}
+
+
+@pytest.mark.parametrize("name", ["my lung", "MY LUNG", " My Lung "])
+def test_a_window_is_found_by_its_explanation(name):
+    picture = decode_picture(made(RAMP, bits=12, **CT, **OFFERED), window=name)
+    close(picture, levels(RAMP - 1024.0, -500.5 - 699.5, -500.5 + 699.5))
+    assert not {"W-DICOM-08", "W-DICOM-16"} & set(picture.notes)
+
+
+def test_a_voi_table_is_found_by_its_explanation():
+    other, wanted = lut(range(4096), 0, 12), lut(range(4095, -1, -1), 0, 12)
+    other.LUTExplanation, wanted.LUTExplanation = "NORMAL", "REVERSE"
+    picture = decode_picture(made(RAMP, bits=12, VOILUTSequence=[other, wanted]), window="reverse")
+    close(picture, levels(4095 - RAMP, 0, 4095))
+
+
+@pytest.mark.parametrize(("name", "centre", "width"), [("lung", -600, 1500), ("Soft Tissue", 40, 400)])
+def test_a_usual_window_serves_ct_in_hu_that_has_none_of_the_name(name, centre, width):
+    picture = decode_picture(made(RAMP, bits=12, **CT, **OFFERED), window=name)
+    low = centre - 0.5 - (width - 1) / 2
+    close(picture, levels(RAMP - 1024.0, low, low + width - 1))
+    assert "W-DICOM-16" in picture.notes
+
+
+def test_the_files_own_window_comes_before_the_usual_one_of_the_name():
+    own = {"WindowCenter": -500, "WindowWidth": 1400, "WindowCenterWidthExplanation": "LUNG"}
+    found = decode_picture(made(RAMP, bits=12, **CT, **own), window="lung")
+    np.testing.assert_array_equal(found.pixels, decode_picture(made(RAMP, bits=12, **CT), window=(-500, 1400)).pixels)
+    assert "W-DICOM-16" not in found.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("no such", {**CT, **OFFERED}),
+        ("lung", OFFERED),
+        ("lung", {**CT, "Modality": "MR"}),
+        ("lung", {**CT, "RescaleType": "US"}),
+        ("lung", {"Modality": "CT"}),
+        ("window1", {**CT, **OFFERED, "WindowWidth": [0, 1400]}),
+        ("window1", {**OFFERED, "WindowCenterWidthExplanation": None}),
+    ],
+    ids=str,
+)
+def test_a_name_that_stands_for_no_window_skips_the_file(name, tags):
+    given = {key: value for key, value in tags.items() if value is not None}
+    data = made(RAMP, bits=12, **given)
+    picture, error = attempt(data, window=name)
+    assert picture is None
+    assert error.code == "S-DICOM-15"
+    assert name in str(error)
+    assert "WINDOW" not in str(error).replace("--window", "")  # free text of the file is not quoted
+
+
+def test_colour_has_no_windows_and_no_name_skips_it():
+    pixels = faults.noise(20, 24, 3)
+    np.testing.assert_array_equal(decode_picture(made(pixels), window="lung").pixels, pixels)

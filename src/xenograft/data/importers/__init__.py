@@ -10,6 +10,7 @@ from xenograft.data.facts import Skip
 from xenograft.errors import DataError, Notice, UsageError, printable
 
 if TYPE_CHECKING:
+    from xenograft.data.importers.unpacked import Progress
     from xenograft.data.importers.volumes import SliceRule
 
 
@@ -18,7 +19,8 @@ class RawRow:
     """One image as its source names it; `split` and `patient` are empty where the source is silent.
 
     Args:
-        path: POSIX path below the listing's root. where: the place in the source, for messages.
+        path: POSIX path below the listing's root. label: a class; of a multi-label set the findings, as
+            `label_sets.encode` writes them. where: the place in the source, for messages.
     """
 
     id: str
@@ -36,6 +38,8 @@ class Listing:
     Args:
         declared_splits, declared_labels: those that the source names, also where no row of theirs is left.
         patient_rule: where the rows' patients are from, if they have any.
+        findings: names of the findings, in order, of a multi-label set; else empty.
+        name: of the data set where its path does not tell it, or "". facts: sentences that every report must carry.
     """
 
     root: Path
@@ -45,6 +49,9 @@ class Listing:
     declared_splits: frozenset[str] = frozenset()
     declared_labels: frozenset[str] = frozenset()
     patient_rule: str = "patient key from the table's patient column"
+    findings: tuple[str, ...] = ()
+    name: str = ""
+    facts: tuple[str, ...] = ()
 
 
 SPLIT_NAMES = {
@@ -72,23 +79,34 @@ def read_listing(
     label_column: str | None = None,
     cache: Path | None = None,
     slices: SliceRule | None = None,
+    progress: Progress | None = None,
 ) -> Listing:
-    """List a folder of images or volumes, a CSV/TSV/Parquet table, or an NPZ file.
+    """List a folder of images or volumes, a CSV/TSV/JSONL/Parquet table, an NPZ file, or the copy of a hub's data set.
 
     Args:
         data: folder or file. images, patient_column, label_column: of a table.
         cache: folder for what is converted (volumes, NPZ); None for one that goes when the process ends.
-        slices: which slices of volumes.
+        slices: which slices of volumes. progress: called as ``progress(done, total)`` while pictures are converted.
 
     Raises:
         DataError: there is nothing at `data`, or it is of no known kind. UsageError: columns of what is no table,
             slices of what are no volumes. MissingPackage: volumes without nibabel.
     """
-    from xenograft.data.importers import folder, npz, table, volumes
+    from xenograft.data.importers import dicomdir, folder, hub, npz, table, volumes
 
+    if hub.is_address(data):
+        return hub.read(
+            data,
+            images=images,
+            label_column=label_column,
+            patient_column=patient_column,
+            cache=cache,
+            slices=slices,
+            progress=progress,
+        )
     suffix = data.suffix.lower()
     if not data.exists():
-        raise DataError(f"there is nothing at {printable(data)}; give a folder or a table", code="E-DATA-06")
+        raise DataError(_nothing_at(data), code="E-DATA-06")
     if (images or patient_column or label_column) and (data.is_dir() or suffix in npz.SUFFIXES):
         kind = "a folder" if data.is_dir() else "an NPZ file"
         raise UsageError(
@@ -96,18 +114,33 @@ def read_listing(
             code="E-USAGE-08",
         )
     if data.is_dir() and volumes.holds_volumes(data):
-        return volumes.read(data, cache=cache, slices=slices)
+        return volumes.read(data, cache=cache, slices=slices, progress=progress)
     if slices is not None:
         raise UsageError(
             f"{printable(data)} holds no volumes in class folders; slices speak of these", code="E-USAGE-18"
         )
+    dicomdir.refuse(data)
     if data.is_dir():
         return folder.read(data)
     if suffix in npz.SUFFIXES:
-        return npz.read(data, cache=cache)
+        return npz.read(data, cache=cache, progress=progress)
     if suffix in table.SUFFIXES:
+        images = dicomdir.folder_of(images)
         return table.read(data, images=images, patient_column=patient_column, label_column=label_column)
     raise DataError(
-        f"{printable(data)} is not a folder, CSV, TSV or Parquet file, nor NPZ; these are what can be read",
+        f"{printable(data)} is not a folder, CSV, TSV, JSONL or Parquet file, nor NPZ; these are what can be read",
         code="E-DATA-06",
+    )
+
+
+def _nothing_at(data: Path) -> str:
+    """What to do where DATA is not there: a name from the catalog is not data yet."""
+    from xenograft.data.catalog import CATALOG
+
+    spec = CATALOG.get(data.name.casefold().removeprefix("medmnist:"))
+    if spec is None:
+        return f"there is nothing at {printable(data)}; give a folder or a table"
+    return (
+        f"there is nothing at {printable(data)}; {spec.name} is known as {spec.title} but not downloaded by its name: "
+        f"get it from {spec.address} (licence: {spec.licence}), then give the folder or file that you got"
     )

@@ -16,6 +16,7 @@ NOT_IMAGES = frozenset(
         *(".parquet", ".xls", ".xlsx", ".doc", ".docx", ".py", ".db", ".zip", ".gz"),
     )
 )
+_INDEXES = frozenset({"thumbs.db", "dicomdir"})  # what lies among images and names them
 _HIDDEN = (".", "__MACOSX")  # the latter is left by macOS in archives, with a copy of every name
 
 
@@ -93,5 +94,5 @@ def files(root: Path, place: str) -> Iterator[str]:
     for folder, inner, names in os.walk(root / place, onerror=refuse):
         inner[:] = sorted(n for n in inner if not n.startswith(_HIDDEN))
         for name in sorted(names):
-            if not name.startswith(".") and name.lower() != "thumbs.db":
+            if not name.startswith(".") and name.lower() not in _INDEXES:
                 yield (Path(folder) / name).relative_to(root).as_posix()

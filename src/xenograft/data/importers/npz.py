@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from xenograft.data import catalog
 from xenograft.data.importers import Listing, RawRow
-from xenograft.data.importers.unpacked import Pixels, unpacked, write_pictures
+from xenograft.data.importers.unpacked import Pixels, Progress, counting, unpacked, write_pictures
+from xenograft.data.label_sets import check_names, encode
 from xenograft.data.readers.picture import PIXEL_LIMIT
 from xenograft.errors import DataError, LabelError, Notice, listed, printable
 from xenograft.storage import sha256_file
@@ -36,6 +37,8 @@ ARRAY_LIMIT = 32 << 30
 _RULE = "npz 1"  # raise it when other pixels come out
 _SPLITS = ("train", "val", "test")
 _LABELS_LIMIT = 1 << 28
+_FINDINGS = 1000  # most labels of an image; a row of pixels is no label
+_Labels = NDArray[Any]
 _PIECE = 8 << 20  # bytes of images in memory at once
 _HEAD = 1 << 14  # more than any header that is read
 _EXPANSION = 1040  # deflate makes at most 1,032 bytes of one (zlib's technical details)
@@ -57,22 +60,30 @@ class _Array:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read(data: Path, *, cache: Path | None = None, names: Mapping[str, str] | None = None) -> Listing:
+def read(
+    data: Path,
+    *,
+    cache: Path | None = None,
+    names: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Listing:
     """Convert an NPZ file once into PNG files and list them.
 
-    Images are (N, H, W) or (N, H, W, 3), uint8 or uint16, in C or Fortran order; labels (N,) or (N, 1) integers. Splits
-    may be missing, not all of them. Memory stays below some 50 MB plus the labels, whatever the size of the file.
+    Images are (N, H, W) or (N, H, W, 3), uint8 or uint16, in C or Fortran order; labels (N,) or (N, 1) integers, or
+    (N, L) of 0 and 1 for L findings. Splits may be missing, not all of them. Memory stays below some 50 MB plus the
+    labels, whatever the size of the file.
 
     Args:
         data: the file; it is never changed.
         cache: folder below which the PNG files are kept; None for a folder that goes when the process ends.
-        names: class name of each label, which is written as a decimal number; others keep that number. None takes
-            those of a known data set.
+        names: class name of each label, which is written as a decimal number; others keep that number, findings with
+            ``label`` before it. None takes those of a known data set.
+        progress: called as ``progress(done, total)`` with images while they are converted.
 
     Raises:
         DataError: damaged (E-DATA-10); an array that claims other bytes than there are (E-FILE-21) or too many
             (E-FILE-22), holds objects (E-FILE-23), or does not fit the layout (E-FILE-24).
-        LabelError: several labels for each image (E-LABEL-24). ProcessError: the disk is full.
+        LabelError: findings that are not 0 or 1 (E-LABEL-24). ProcessError: the disk is full.
     """
     where = printable(data.name)
     before = _stamp(data)
@@ -87,19 +98,22 @@ def read(data: Path, *, cache: Path | None = None, names: Mapping[str, str] | No
             )
         images = {split: _images(archive, f"{split}_images", where) for split in splits}
         labels = {s: _labels(archive, f"{s}_labels", where, len_images=images[s].shape[0]) for s in splits}
+        if names is None:
+            spec = catalog.of_archive(data.name, [images[s].shape[0] if s in images else 0 for s in _SPLITS])
+            names = spec.label_names if spec is not None else {}
+        findings = _findings(labels, names, where)
         with _reading(where):
             digest = sha256_file(data)
         made = unpacked(
-            cache, {"source": digest, "how": _RULE}, partial(_convert, data=data, before=before, images=images)
+            cache,
+            {"source": digest, "how": _RULE},
+            partial(_convert, data=data, before=before, images=images, progress=progress),
         )
-    if names is None:
-        spec = catalog.of_archive(data.name, [images[s].shape[0] if s in images else 0 for s in _SPLITS])
-        names = spec.label_names if spec is not None else {}
     rows = tuple(
         RawRow(
             id=f"{printable(data.stem)}/{split}/{k}",
             path=_path(split, k),
-            label=names.get(label, label),
+            label=encode(label, findings) if findings else names.get(str(int(label[0])), str(int(label[0]))),
             split=split,
             where=f"{where} {split} image {k}",
         )
@@ -107,7 +121,28 @@ def read(data: Path, *, cache: Path | None = None, names: Mapping[str, str] | No
         for k, label in enumerate(labels[split])
     )
     notices = (*_left_out(where, members - {f"{s}_{what}" for s in splits for what in ("images", "labels")}),)
-    return Listing(made.root, rows, (*notices, *made.notices), declared_splits=frozenset(splits))
+    notices = (*notices, *_classes_perhaps(where, labels, findings))
+    return Listing(made.root, rows, (*notices, *made.notices), declared_splits=frozenset(splits), findings=findings)
+
+
+def _findings(labels: Mapping[str, _Labels], names: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """Names of the findings, none where labels are classes."""
+    widths = {split: values.shape[1] for split, values in labels.items()}
+    if len(set(widths.values())) > 1:
+        raise DataError(f"{where} has other numbers of labels in each split: {widths}", code="E-FILE-24")
+    width = next(iter(widths.values()))
+    findings = tuple(names.get(str(k), f"label {k}") for k in range(width)) if width > 1 else ()
+    check_names(findings)
+    return findings
+
+
+def _classes_perhaps(where: str, labels: Mapping[str, _Labels], findings: tuple[str, ...]) -> Iterator[Notice]:
+    if findings and all((values.sum(axis=1) == 1).all() for values in labels.values()):
+        message = (
+            f"{where}: every image has one of {len(findings)} findings, never two and never none; if these are "
+            "classes, save labels (N,) that hold the number of the class"
+        )
+        yield Notice("W-LABEL-27", message)
 
 
 def _path(split: str, number: int) -> str:
@@ -214,20 +249,17 @@ def _images(archive: zipfile.ZipFile, key: str, where: str) -> _Array:
     return array
 
 
-def _labels(archive: zipfile.ZipFile, key: str, where: str, *, len_images: int) -> list[str]:
-    """(N,) labels as decimal numbers."""
+def _labels(archive: zipfile.ZipFile, key: str, where: str, *, len_images: int) -> _Labels:
+    """(N, 1) classes or (N, L) findings."""
     array = _declared(archive, key, where)
     shape = array.shape
     if array.dtype.kind not in "biu":
         raise DataError(f"{where}: {key} is {array.dtype}; labels are whole numbers", code="E-FILE-24")
-    if len(shape) == 2 and shape[1] > 1:
-        raise LabelError(
-            f"{where}: {key} is {shape}, several labels for each image; multi-label sets are not supported yet",
-            code="E-LABEL-24",
-        )
-    if shape not in {(len_images,), (len_images, 1)}:
+    if shape not in {(len_images,), (len_images, *shape[1:2])} or not 0 < (shape[1] if shape[1:] else 1) <= _FINDINGS:
         raise DataError(
-            f"{where}: {key} is {shape} for {len_images} images; one label for each is needed", code="E-FILE-24"
+            f"{where}: {key} is {shape} for {len_images} images; one label for each is needed, or a row of at most "
+            f"{_FINDINGS} findings",
+            code="E-FILE-24",
         )
     if array.size > _LABELS_LIMIT:
         raise DataError(f"{where}: {key} has {array.size} bytes, more than the {_LABELS_LIMIT} read", code="E-FILE-22")
@@ -235,15 +267,26 @@ def _labels(archive: zipfile.ZipFile, key: str, where: str, *, len_images: int) 
         _exactly(stream, array.start)
         values = np.frombuffer(_exactly(stream, array.size), array.dtype)
         stream.read(1)  # the end, where zipfile compares the checksum
-    return [str(int(value)) for value in values]
+    table = values.reshape(len_images, -1, order="F" if array.fortran else "C")
+    if table.shape[1] > 1 and (odd := np.argwhere((table != 0) & (table != 1))).size:
+        row, column = odd[0].tolist()
+        raise LabelError(
+            f"{where}: {key} has {table[row, column]} for finding {column} of image {row}; of several labels for each "
+            "image, 1 is present and 0 absent",
+            code="E-LABEL-24",
+        )
+    return table
 
 
-def _convert(folder: Path, *, data: Path, before: tuple[int, int], images: Mapping[str, _Array]) -> None:
+def _convert(
+    folder: Path, *, data: Path, before: tuple[int, int], images: Mapping[str, _Array], progress: Progress | None
+) -> None:
+    written = counting(progress, sum(array.shape[0] for array in images.values()))
     with _opened(data) as archive:
         for split, array in images.items():
             pieces = _spooled if array.fortran else _streamed
             pictures = pieces(archive, array, folder, printable(data.name))
-            write_pictures(folder, ((_path(split, k), pixels) for k, pixels in enumerate(pictures)))
+            write_pictures(folder, ((_path(split, k), pixels) for k, pixels in enumerate(pictures)), written=written)
     if _stamp(data) != before:  # the folder is named after the hash of what was there before
         raise DataError(f"{printable(data)} changed while it was read; run again when it is complete", code="E-FILE-19")
 

@@ -1,11 +1,13 @@
-"""A CSV, TSV or Parquet table -> Listing. Columns: path (or id), label, and where known split and patient."""
+"""A CSV, TSV or Parquet table -> Listing. Columns: path (or id), label or several, where known split and patient."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,59 +16,109 @@ from pyarrow.lib import ArrowException
 
 from xenograft.data.facts import Skip
 from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folded
+from xenograft.data.importers.findings import of_cells, of_columns
+from xenograft.data.importers.whereabouts import found_below
 from xenograft.errors import DataError, LabelError, Notice, listed, printable
 from xenograft.storage import safe_join
 
-SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
+SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 
 _NAMES = {
-    "path": ("path", "file", "filename", "file_name", "image", "image_path"),
+    "path": ("path", "file", "filename", "file_name", "image", "image_path", "image index"),
     "id": ("id", "image_id"),
-    "label": ("label", "class", "diagnosis", "target"),
+    "label": ("label", "class", "diagnosis", "target", "finding labels"),
     "split": ("split", "subset", "fold"),
-    "patient": ("patient", "patient_id", "patientid", "subject", "subject_id"),
+    "patient": ("patient", "patient_id", "patientid", "patient id", "subject", "subject_id"),
 }
 
 
 def read(
     source: Path, *, images: Path | None = None, patient_column: str | None = None, label_column: str | None = None
 ) -> Listing:
-    """List a table; image paths are relative to `images`, or to the table's own folder.
+    """List a table; image paths are relative to `images`, or to the table's own folder (see also `found_below`).
+
+    Args:
+        label_column: name of the column with the class; or several with commas between them, one finding each.
 
     Raises:
-        LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3).
+        LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3),
+            cells that are no findings (L24).
     """
-    found, lines = _parquet(source) if source.suffix.lower() == ".parquet" else _csv(source)
-    columns = _columns(source, found, patient=patient_column, label=label_column)
+    found, lines = {".parquet": _parquet, ".jsonl": _jsonl}.get(source.suffix.lower(), _csv)(source)
+    several = _several(found, label_column)
+    columns = _columns(source, found, patient=patient_column, label=several[0] if several else label_column)
+    name = printable(source.name)
+    if several:
+        labelled = of_columns(lines, [_columns(source, found, label=one)["label"] for one in several], name)
+    else:
+        labelled = of_cells(lines, columns["label"], name)
     root = images if images is not None else source.parent
+    named = [_row(root, line, columns, f"{name} {place}") for place, line in lines]
+    lie = found_below(root, [row.path for row in named])
+    known = [(row, label) for row, label in zip(named, labelled.texts, strict=True) if label is not None]
+    silent = [row for row, label in zip(named, labelled.texts, strict=True) if label is None]
+    rows, skipped, merged = _gathered(root, [replace(row, label=label) for row, label in known], lie)
+    notices = labelled.notices
+    if several:
+        notices = (*notices, *_silent(name, silent))  # a table of findings may well be silent about an image
+    else:
+        skipped += [Skip(printable(row.path), "S-LABEL-01", f"{row.where}: no label") for row in silent]
+    if not lines:
+        raise LabelError(f"{printable(source.name)} has a header and no rows; add one per image", code="E-LABEL-02")
+    _unique(rows)
+    if merged:
+        message = f"{source.name}: {len(merged)} repeated rows were merged: {listed(merged)}"
+        notices = (*notices, Notice("W-LABEL-03", message, len(merged), tuple(map(printable, merged[:5]))))
+    return Listing(
+        root,
+        tuple(rows.values()),
+        notices,
+        tuple(skipped),
+        frozenset({row.split for row in named} - {""}),
+        frozenset(() if labelled.findings else {label for _, label in known}),
+        findings=labelled.findings,
+    )
+
+
+def _gathered(
+    root: Path, named: Sequence[RawRow], lie: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, RawRow], list[Skip], list[str]]:
+    """Rows by path, what is skipped, and the paths of rows that were merged.
+
+    Args:
+        lie: where files were found that are not where their row says.
+
+    Raises:
+        LabelError: two rows of one image do not agree (L3).
+    """
     rows: dict[str, RawRow] = {}
     skipped: list[Skip] = []
     merged: list[str] = []
-    labels: set[str] = set()
-    splits: set[str] = set()
-    for place, line in lines:
-        where = f"{printable(source.name)} {place}"
-        row = _row(line, columns, where)
-        _contained(root, row.path, where)
-        labels.add(row.label)
-        splits.add(row.split)
-        if not row.label.strip():
-            skipped.append(Skip(printable(row.path), "S-LABEL-01", f"{where}: no label"))
+    for given in named:
+        places = lie.get(given.path, [given.path])
+        row = replace(given, path=places[0])
+        if row.path != given.path:
+            _contained(root, row.path, row.where)  # what was found may be a link
+        if len(places) > 1:
+            reason = f"{row.where}: {len(places)} files below {printable(root)} have this name: {listed(places)}"
+            skipped.append(Skip(printable(row.path), "S-LABEL-02", reason))
         elif not os.path.exists(root / row.path):  # noqa: PTH110 - Path.exists raises for names that are too long
-            skipped.append(Skip(printable(row.path), "S-LABEL-02", f"{where}: no such file below {printable(root)}"))
+            reason = f"{row.where}: no such file below {printable(root)}"
+            skipped.append(Skip(printable(row.path), "S-LABEL-02", reason))
         elif row.path in rows:
             _same(rows[row.path], row)
             merged.append(row.path)
         else:
             rows[row.path] = row
-    if not lines:
-        raise LabelError(f"{printable(source.name)} has a header and no rows; add one per image", code="E-LABEL-02")
-    _unique(rows)
-    notices: tuple[Notice, ...] = ()
-    if merged:
-        message = f"{source.name}: {len(merged)} repeated rows were merged: {listed(merged)}"
-        notices = (Notice("W-LABEL-03", message, len(merged), tuple(map(printable, merged[:5]))),)
-    return Listing(root, tuple(rows.values()), notices, tuple(skipped), frozenset(splits - {""}), frozenset(labels))
+    return rows, skipped, merged
+
+
+def _silent(name: str, silent: Sequence[RawRow]) -> list[Notice]:
+    if not silent:
+        return []
+    message = f"{name}: {len(silent)} rows name an image and no finding that is known (all cells blank or uncertain); "
+    message += "these images were left out"
+    return [Notice("W-LABEL-28", message, len(silent), tuple(printable(row.path) for row in silent[:5]))]
 
 
 _Lines = tuple[list[str], list[tuple[str, Mapping[str, str]]]]  # column names; (place in the table, cells)
@@ -115,6 +167,20 @@ def _parquet(source: Path) -> _Lines:
     return list(table.column_names), [(f"row {number}", line) for number, line in enumerate(plain, start=1)]
 
 
+def _jsonl(source: Path) -> _Lines:
+    """One JSON object a line, as ``metadata.jsonl`` of Hugging Face."""
+    try:
+        texts = source.read_text(encoding="utf-8-sig").splitlines()
+        cells = [(number, json.loads(text)) for number, text in enumerate(texts, start=1) if text.strip()]
+        plain = [(number, {str(k): _cell(v) for k, v in line.items()}) for number, line in cells]
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{printable(source)} is not readable as one JSON object a line: {printable(error)}", code="E-DATA-10"
+        ) from error
+    names = list(dict.fromkeys(key for _, line in plain for key in line))
+    return names, [(f"line {number}", {name: line.get(name, "") for name in names}) for number, line in plain]
+
+
 def _cell(value: Any) -> str:
     return "" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN, which is a missing value
 
@@ -138,6 +204,14 @@ def _columns(source: Path, found: Sequence[str], **wanted: str | None) -> dict[s
     return columns
 
 
+def _several(found: Sequence[str], asked: str | None) -> tuple[str, ...]:
+    """The columns of ``A,B,C``, unless one column is called just that."""
+    if asked is None or asked.strip().casefold() in {name.strip().casefold() for name in found}:
+        return ()
+    names = tuple(name.strip() for name in asked.split(",") if name.strip())
+    return names if len(names) > 1 else ()
+
+
 def _missing(source: Path, what: str, found: Sequence[str]) -> None:
     raise LabelError(
         f"{source.name} has no {what.removeprefix('a ')}; columns found: {listed(found, most=12) or 'none'}; "
@@ -146,8 +220,7 @@ def _missing(source: Path, what: str, found: Sequence[str]) -> None:
     )
 
 
-def _row(line: Mapping[str, str], columns: Mapping[str, str], where: str) -> RawRow:
-    label = line[columns["label"]]  # as written: that spaces were dropped is said (L8)
+def _row(root: Path, line: Mapping[str, str], columns: Mapping[str, str], where: str) -> RawRow:
     cells = {part: line[name].strip() for part, name in columns.items()}
     path = cells.get("path") or cells.get("id", "")
     if not path:
@@ -155,10 +228,12 @@ def _row(line: Mapping[str, str], columns: Mapping[str, str], where: str) -> Raw
     split = cells.get("split", "")
     if split and split.casefold() not in SPLIT_NAMES:
         raise LabelError(f"{where}: split {split!r} is not one of train, val, test", code="E-LABEL-20")
+    plain = PurePosixPath(path).as_posix()  # a//b and ./a/b are one file
+    _contained(root, plain, where)
     return RawRow(
         id=cells.get("id") or path,
-        path=PurePosixPath(path).as_posix(),  # a//b and ./a/b are one file
-        label=label,
+        path=plain,
+        label="",
         split=SPLIT_NAMES.get(split.casefold(), ""),
         patient=cells.get("patient", ""),
         where=where,
@@ -184,7 +259,7 @@ def _unique(rows: Mapping[str, RawRow]) -> None:
 
 
 def _same(first: RawRow, second: RawRow) -> None:
-    same_label = folded(first.label) == folded(second.label)
+    same_label = set(map(folded, first.label.split("|"))) == set(map(folded, second.label.split("|")))
     if not same_label or (first.split, first.patient) != (second.split, second.patient):
         raise LabelError(
             f"{second.where}: {printable(second.path)} was {first.label!r} {first.split} {first.patient} in "

@@ -25,6 +25,9 @@ from xenograft.storage import sha256_of, write_json
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
+Progress = Callable[[int, int], None]
+"""Called as ``progress(done, total)``, with pictures."""
+
 MARK = "unpacked.json"
 """Written last: a folder without it is not whole."""
 
@@ -89,12 +92,28 @@ def unpacked(cache: Path | None, rule: Mapping[str, Any], write: Callable[[Path]
     return Unpacked(base / key, mark["facts"])
 
 
-def write_pictures(folder: Path, pictures: Iterable[tuple[str, Pixels]]) -> int:
+def counting(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Adds up what was done since the last call, and tells how much of `total` that is."""
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total)
+
+    return tell
+
+
+def write_pictures(
+    folder: Path, pictures: Iterable[tuple[str, Pixels]], *, written: Callable[[int], None] | None = None
+) -> int:
     """Write PNG files below a folder, a few at once; returns how many.
 
     Args:
         pictures: (relative POSIX path, pixels); (H, W) or (H, W, 3) in RGB order, uint8 or uint16. Taken as they are
             written, so that only some of them are in memory.
+        written: told how many more there are, now and then; see `counting`.
     """
     places: set[Path] = set()
     count = 0
@@ -109,7 +128,10 @@ def write_pictures(folder: Path, pictures: Iterable[tuple[str, Pixels]]) -> int:
                 places.add(place)
             # compressing leaves the interpreter free; with small pictures the threads would only wait for it
             large = sum(pixels.nbytes for _, pixels in some) > _LARGE * len(some)
-            count += sum(pool.map(write, some) if large else map(write, some))
+            done = sum(pool.map(write, some) if large else map(write, some))
+            count += done
+            if written is not None:
+                written(done)
     return count
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from xenograft.data.facts import Skip
 from xenograft.data.importers import Listing, RawRow, folder, metaimage, nifti
-from xenograft.data.importers.unpacked import Pixels, unpacked, write_pictures
+from xenograft.data.importers.unpacked import Pixels, Progress, counting, unpacked, write_pictures
 from xenograft.data.importers.voxels import Voxels
 from xenograft.data.readers import read_bytes
 from xenograft.errors import DataError, FileError, LabelError, Notice, UsageError, listed, printable, require
@@ -24,7 +24,8 @@ from xenograft.storage import sha256_bytes
 ENDINGS = (".nii", ".nii.gz", ".mha", ".mhd")
 
 _DETACHED = (".raw", ".zraw")  # values that an .mhd names
-_PATIENT_RULE = "patient key: the file name of the volume, so that no volume is cut"
+_NAME_RULE = "patient key: the file name of the volume, so that no volume is cut"
+_FOLDER_RULE = "patient key: the folder below the class, because volumes of different folders are named alike"
 _RULE = "volumes 1"  # raise it when other pixels come out
 
 
@@ -87,17 +88,25 @@ def holds_volumes(root: Path) -> bool:
     return False
 
 
-def read(root: Path, *, cache: Path | None = None, slices: SliceRule | None = None) -> Listing:
+def read(
+    root: Path,
+    *,
+    cache: Path | None = None,
+    slices: SliceRule | None = None,
+    progress: Progress | None = None,
+) -> Listing:
     """Convert the slices of all volumes once into 16-bit PNG files and list them.
 
     The number that a file stores is scaled as the file says (``scl_slope``, ``scl_inter``); then the least value of the
     *whole volume* becomes 0 and its greatest 65535, linearly, so that nothing of its depth is lost. How a slice is
     turned is said at `Voxels.picture`. All slices of a volume have the volume's name without ending as patient; so have
-    those of two volumes with the same name.
+    those of two volumes with the same name. Where a few names come back in many folders (``patient01/t1.nii.gz``,
+    ``patient02/t1.nii.gz``) the folder is the patient.
 
     Args:
         root: folder with class folders. cache: folder below which the PNG files are kept; None for a temporary one.
         slices: which ones; without a rule the middle one across axis 2, and that is said.
+        progress: called as ``progress(done, total)`` with volumes while they are converted.
 
     Raises:
         DataError: no class folders (E-DATA-07), volumes beside other images (E-FILE-29), more than three dimensions
@@ -106,6 +115,7 @@ def read(root: Path, *, cache: Path | None = None, slices: SliceRule | None = No
     require("nibabel", extra="nifti")
     rule = slices or SliceRule()
     named, others, declared = _named(root)
+    named, patient_rule = _patients(root, named)
     found: list[_Found] = []
     skipped: list[Skip] = []
     for row in named:
@@ -117,7 +127,7 @@ def read(root: Path, *, cache: Path | None = None, slices: SliceRule | None = No
     made = unpacked(
         cache,
         {"source": [[f.row.path, f.digest] for f in found], "how": _RULE, "axis": rule.axis, "take": rule.take},
-        partial(_convert, root=root, found=found, rule=rule),
+        partial(_convert, root=root, found=found, rule=rule, written=counting(progress, len(found))),
     )
     taken: dict[str, list[int]] = made.facts["slices"]
     skipped += [Skip(*entry) for entry in made.facts["skipped"]]
@@ -125,7 +135,7 @@ def read(root: Path, *, cache: Path | None = None, slices: SliceRule | None = No
     used = [f.row.path for f in found if f.row.path in taken]
     notices = (*_notices(used, rows, others, rule, given=slices is not None), *made.notices)
     labels = frozenset(row.label for row in named)
-    return Listing(made.root, rows, notices, tuple(skipped), declared, labels, _PATIENT_RULE)
+    return Listing(made.root, rows, notices, tuple(skipped), declared, labels, patient_rule)
 
 
 def _slice(row: RawRow, number: int) -> RawRow:
@@ -192,6 +202,33 @@ def _named(root: Path) -> tuple[list[RawRow], list[str], frozenset[str]]:
     return rows, [row.path for row in kinds["no image"]], declared
 
 
+def _patients(root: Path, rows: list[RawRow]) -> tuple[list[RawRow], str]:
+    """Rows with their patients, and where those are from.
+
+    The folder is the patient only where each name is in two folders or more, and there are fewer names than folders:
+    a few kinds of scan of many people, not many people at a few times. It is the topmost level at which the folders of
+    a class differ, so that two visits of somebody stay together.
+    """
+    places = {place for _, place, _ in folder.places(root)[0]}
+    inner: list[tuple[str, ...]] = []  # the folders between the class and the file
+    classes: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for row in rows:
+        place = next(parent for parent in Path(row.path).parents if parent.as_posix() in places)
+        inner.append(Path(row.path).parent.parts[len(place.parts) :])
+        classes[place.as_posix()].append(inner[-1])
+    differs = (k for k in range(min(map(len, inner))) if any(len({p[k] for p in of}) > 1 for of in classes.values()))
+    at = next(differs, None)
+    if at is None:
+        return rows, _NAME_RULE
+    folders: dict[str, set[str]] = defaultdict(set)
+    for row, parts in zip(rows, inner, strict=True):
+        folders[row.patient].add(parts[at])
+    everywhere = set().union(*folders.values())
+    if min(map(len, folders.values())) < 2 or len(folders) >= len(everywhere):
+        return rows, _NAME_RULE
+    return [replace(row, patient=parts[at]) for row, parts in zip(rows, inner, strict=True)], _FOLDER_RULE
+
+
 def _kind(name: str) -> str:
     if _ending(name):
         return "volume"
@@ -244,12 +281,15 @@ def _three_dimensional(found: Sequence[_Found]) -> None:
         )
 
 
-def _convert(target: Path, *, root: Path, found: Sequence[_Found], rule: SliceRule) -> dict[str, Any]:
+def _convert(
+    target: Path, *, root: Path, found: Sequence[_Found], rule: SliceRule, written: Callable[[int], None]
+) -> dict[str, Any]:
     """Write the slices of all volumes; which ones, and which volumes could not be read."""
     slices: dict[str, list[int]] = {}
     skipped: list[tuple[str, str, str]] = []
     for one in found:
         path = one.row.path
+        written(1)
         try:
             volume = _voxels(root, one)
         except FileError as error:

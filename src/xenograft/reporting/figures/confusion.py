@@ -15,7 +15,12 @@ _BLUES = LinearSegmentedColormap.from_list("share", ["#ffffff", "#9ecae8", "#007
 
 
 def confusion(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S3 for one learning-rate scale; None where no run has counts."""
+    """Figure S3 for one learning-rate scale; None where no run has counts.
+
+    None also of a multi-label study: several findings of an image make no table of true against predicted class.
+    """
+    if view.multi_label:
+        return None
     policy = view.main_policy
     found: list[tuple[Group, int, NDArray[np.int64]]] = []
     for group in view.at(lr_scale):

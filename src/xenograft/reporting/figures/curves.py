@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from xenograft.reporting import style
 from xenograft.reporting.figures.canvas import Drawing, Sheet
+from xenograft.reporting.figures.rates import GRID, Curve, precision_recall, roc
 from xenograft.reporting.groups import Group, View
 from xenograft.study.record import Predictions
 
-Curve = NDArray[np.float64]
-_GRID = np.linspace(0.0, 1.0, 201)
-
 
 def curves(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S2 for one learning-rate scale; None where no predictions can be read."""
+    """Figure S2 for one learning-rate scale; None where no predictions can be read, or of a multi-label study."""
+    if view.multi_label:
+        return None
     groups = view.at(lr_scale)
     backbones = list(dict.fromkeys(group.backbone for group in groups))
-    tables = {run.id: p for g in groups for run in g.runs if (p := _predictions(view, run.id)) is not None}
+    tables = {run.id: p for g in groups for run in g.runs if (p := predictions_of(view, run.id)) is not None}
     if not tables:
         return None
     columns = 2 * len(backbones) if len(backbones) <= 2 else -(-len(backbones) // -(-len(backbones) // 4))
@@ -73,7 +73,8 @@ def _caption(view: View) -> str:
     return " ".join(parts)
 
 
-def _predictions(view: View, run_id: str) -> Predictions | None:
+def predictions_of(view: View, run_id: str) -> Predictions | None:
+    """A run's scores of the test images; None where they are not on disk."""
     if not (view.study.folder / "runs" / run_id / "predictions.parquet").is_file():
         return None
     table = view.study.predictions(run_id, "test")
@@ -103,9 +104,9 @@ def _panel(
         colour = style.shade(group.recipe, view.colours[group.backbone])
         if len(found) > 1:
             for single in found:
-                axes.plot(_GRID, single, color=colour, alpha=0.28, linewidth=0.5)
+                axes.plot(GRID, single, color=colour, alpha=0.28, linewidth=0.5)
         look = style.line(group.recipe, transfer=group.transfer)
-        axes.plot(_GRID, np.mean(found, axis=0), color=colour, **look)
+        axes.plot(GRID, np.mean(found, axis=0), color=colour, **look)
         score = group.score(view.main_policy, metric)
         notes.append((-1.0 if score is None else score.value, group))
     _key(axes, notes, view.colours)
@@ -141,30 +142,4 @@ def _averaged(table: Predictions, curve: Callable[[NDArray[np.bool_], Curve], Cu
     return mean
 
 
-def _counts(truth: NDArray[np.bool_], scores: Curve) -> tuple[Curve, Curve]:
-    """True and false positives (T,) at each distinct threshold, falling."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hits = np.cumsum(truth[order])[last].astype(np.float64)
-    return hits, last + 1 - hits
-
-
-def _roc(truth: NDArray[np.bool_], scores: Curve) -> Curve:
-    """Sensitivity at each false-positive rate of the grid."""
-    hits, alarms = _counts(truth, scores)
-    rates = np.append(0.0, alarms / max(1.0, alarms[-1]))
-    heights = np.append(0.0, hits / hits[-1])
-    result: Curve = np.interp(_GRID, rates, heights)
-    result[0] = 0.0  # every curve begins in the corner
-    return result
-
-
-def _pr(truth: NDArray[np.bool_], scores: Curve) -> Curve:
-    """Precision at each recall of the grid: a step curve, the precision where that recall is first reached."""
-    hits, alarms = _counts(truth, scores)
-    recall = hits / hits[-1]
-    precision = hits / (hits + alarms)
-    return precision[np.minimum(np.searchsorted(recall, _GRID - 1e-12), len(recall) - 1)]
-
-
-_KINDS = (("ROC", _roc, "auroc"), ("PR", _pr, "average_precision"))
+_KINDS = (("ROC", roc, "auroc"), ("PR", precision_recall, "average_precision"))

@@ -17,6 +17,7 @@ from xenograft.storage import safe_join
 _SIDE = 192  # pixels: sharp at three centimetres in print
 _MOST_A_CLASS = 6
 _MOST = 48
+_MOST_A_FINDING = 3  # two findings stand side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Strip:
 def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
     """(Figure 2 or None, the same as strips of PNG data URIs, how many example files could not be read)."""
     listed = view.data.get("examples") or {}
-    each = max(1, min(_MOST_A_CLASS, _MOST // max(1, len(listed))))
+    each = max(1, min(_MOST_A_FINDING if view.multi_label else _MOST_A_CLASS, _MOST // max(1, len(listed))))
     found: list[tuple[str, list[Image.Image]]] = []
     lost = 0
     for name, files in listed.items():
@@ -49,21 +50,24 @@ def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
 
 def _sheet(view: View, found: list[tuple[str, list[Image.Image]]]) -> Drawing:
     columns = max(len(pictures) for _, pictures in found)
-    side = min(1.5, 7.1 / columns - 0.06)
+    beside = 2 if view.multi_label else 1
+    side = min(1.5, (7.1 - 0.2 * (beside - 1)) / (beside * columns) - 0.06)
     pitch = side + 0.26
-    sheet = Sheet(len(found) * pitch, stamps=view.stamps)
-    for row, (name, pictures) in enumerate(found):
-        sheet.text(0.02, row * pitch + 0.12, name, weight="bold", fontsize=8)
+    sheet = Sheet(-(-len(found) // beside) * pitch, stamps=view.stamps)
+    for i, (name, pictures) in enumerate(found):
+        row, left = i // beside, i % beside * (columns * (side + 0.06) + 0.2)
+        sheet.text(left + 0.02, row * pitch + 0.12, name, weight="bold", fontsize=8)
         for column, picture in enumerate(pictures):
-            axes = sheet.axes(column * (side + 0.06), row * pitch + 0.22, side, side)
+            axes = sheet.axes(left + column * (side + 0.06), row * pitch + 0.22, side, side)
             grey = picture.mode == "L"
             axes.imshow(np.asarray(picture), cmap="gray" if grey else None, vmin=0, vmax=255, interpolation="none")
             axes.set_axis_off()
+    others = " Those of one finding may have others too." if view.multi_label else ""
     return sheet.finish(
         name="figure-2-examples",
         number="Figure 2",
-        title="Example images by class",
-        caption="Training images drawn at random, as the networks see them.",
+        title=f"Example images by {'finding' if view.multi_label else 'class'}",
+        caption=f"Training images drawn at random, as the networks see them.{others}",
     )
 
 

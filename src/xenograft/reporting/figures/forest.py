@@ -8,6 +8,7 @@ from typing import Any
 from xenograft.reporting import style
 from xenograft.reporting.figures.canvas import Drawing, Sheet
 from xenograft.reporting.figures.results import FOOT, HEAD, ROW, bare, name_rows, rows_of
+from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import View
 
 _PREFERRED = ("auroc", "accuracy", "f1")
@@ -49,13 +50,14 @@ def forest(view: View) -> Drawing | None:
         bare(axes, places)
         axes.set_title(style.metric_name(metric) + (" (points)" if metric in style.PERCENT else ""), pad=4)
         axes.set_ylim(depth, 0)
+    mean = f" {mean_note(view)}" if view.multi_label else ""
     return sheet.finish(
         name="figure-S1-differences",
         number="Figure S1",
         title="Paired differences on the test set",
         caption=f"Each row is the first recipe minus the second, on the same {view.test_size()}: right of zero, the "
         f"first is higher. Bar: {view.level} interval, paired patient-cluster bootstrap. An interval that crosses zero "
-        f"means that these data do not show a difference.",
+        f"means that these data do not show a difference.{mean}",
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from xenograft.reporting import published, style
 from xenograft.reporting.figures.canvas import Drawing, Sheet
+from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import Group, View
 
 _METRICS = ("accuracy", "f1", "auroc")
@@ -33,18 +34,20 @@ def results(view: View, lr_scale: float) -> Drawing | None:
         axes.set_title(style.metric_name(metric) + (" (%)" if metric in style.PERCENT else ""), pad=4)
         axes.set_ylim(depth, 0)
     main = lr_scale == 1.0
+    mean = f", mean over {len(view.classes)} findings" if view.multi_label else ""
     return sheet.finish(
         name="figure-4-results" + ("" if main else f"-lr{lr_scale:g}"),
         number="Figure 4" if main else f"Figure 4 (learning rate × {lr_scale:g})",
-        title=f"Results on the test set ({view.test_size()})",
+        title=f"Results on the test set{mean} ({view.test_size()})",
         caption=_caption(view, groups),
     )
 
 
 def _caption(view: View, groups: Sequence[Group]) -> str:
     rule = "the class with the largest probability" if view.multiclass else "threshold 0.5"
+    means = f" {mean_note(view)}" if view.multi_label else ""
     parts = [
-        f"Accuracy and F1 at {rule}{' (F1 and AUROC: mean over classes)' if view.multiclass else ''}.",
+        f"Accuracy and F1 at {rule}{' (F1 and AUROC: mean over classes)' if view.multiclass else ''}.{means}",
         "Filled: pretrained weights (transfer). Open: random weights.",
         f"Dot: {'mean over seeds' if view.most_seeds > 1 else 'value'}; bar: {view.level} interval."
         + (" Small ticks: single seeds." if view.most_seeds > 1 else ""),

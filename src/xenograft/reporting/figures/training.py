@@ -59,6 +59,8 @@ def training(view: View, lr_scale: float) -> Drawing | None:
 
 def _caption(view: View, groups: Sequence[Group], drawn: Sequence[Group], measures: Sequence[str]) -> str:
     parts = [", ".join(_MEASURES[m].lower() for m in measures).capitalize().replace("f1", "F1") + " by epoch."]
+    if view.multi_label:
+        parts.append("Training accuracy: over all known labels; validation: means over findings.")
     parts.append(view.line_note())
     if view.most_seeds > 1:
         parts.append(f"Thick lines: mean over up to {view.most_seeds} seeds; thin lines: single seeds.")

@@ -3,6 +3,7 @@
 from xenograft.reporting.tables.conduct import runs, settings, timings, weights
 from xenograft.reporting.tables.counts import counts
 from xenograft.reporting.tables.differences import differences
+from xenograft.reporting.tables.findings import findingwise
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 from xenograft.reporting.tables.results import classwise, results
 
@@ -15,6 +16,7 @@ __all__ = [
     "classwise",
     "counts",
     "differences",
+    "findingwise",
     "results",
     "runs",
     "settings",

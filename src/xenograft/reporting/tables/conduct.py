@@ -75,7 +75,7 @@ def runs(view: View) -> Table:
                         Cell(group.label + _scale(view, group), notes=(printable(run.id),), raw=(run.id,)),
                         Cell(str(run.seed), raw=(run.seed,)),
                         Cell(epochs, raw=(run.best_epoch, len(run.history))),
-                        Cell(style.number(youden), raw=(youden,)),
+                        _threshold(youden),
                         Cell(engine, raw=(engine,)),
                         Cell(style.moment(run.created), raw=(run.created,)),
                         Cell(style.moment(run.test_opened), raw=(run.test_opened,)),
@@ -100,6 +100,14 @@ def runs(view: View) -> Table:
         blocks=(Block("", tuple(rows)),),
         small=True,
     )
+
+
+def _threshold(chosen: float | list[float] | None) -> Cell:
+    """One threshold, or the smallest and the largest of the findings' and all of them in the file."""
+    if not isinstance(chosen, list):
+        return Cell(style.number(chosen), raw=(chosen,))
+    ends = f"{style.number(min(chosen))}–{style.number(max(chosen))}"
+    return Cell(ends, notes=("one a finding",), raw=(" ".join(f"{value:.6g}" for value in chosen),))
 
 
 def weights(view: View) -> Table | None:

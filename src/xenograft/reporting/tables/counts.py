@@ -7,11 +7,14 @@ from typing import Any
 from xenograft.errors import printable
 from xenograft.reporting import style
 from xenograft.reporting.groups import View
+from xenograft.reporting.tables.finding_counts import finding_counts
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 
 def counts(view: View) -> Table | None:
     """Table 1; None where the record holds no counts."""
+    if view.multi_label:
+        return finding_counts(view)
     splits: dict[str, Any] = view.data.get("counts") or {}
     if not splits:
         return None
@@ -37,7 +40,7 @@ def counts(view: View) -> Table | None:
         number="Table 1",
         title="Images and patients by class and split",
         caption=f"In brackets: {share} of the class within the split. A patient with images of two classes is "
-        "counted in each; totals of patients are those of the evaluated images, and a dash where no run recorded them.",
+        f"counted in each; {_totals_note(view)}",
         columns=tuple(columns),
         blocks=(Block("", (*rows, Row(tuple(total), "total"))),),
     )
@@ -60,7 +63,15 @@ def _images(entry: dict[str, Any]) -> int:
     return sum(int(own["images"]) for own in entry.values())
 
 
+def _totals_note(view: View) -> str:
+    if view.data.get("sizes"):
+        return "in the totals once."
+    return "totals of patients are those of the evaluated images, and a dash where no run recorded them."
+
+
 def _patients(view: View, split: str) -> int | None:
+    if size := (view.data.get("sizes") or {}).get(split):
+        return int(size["patients"])
     run = view.study.runs[0]
     card = {"test": run.test, "val": run.validation, "validation": run.validation}.get(split, {})
     patients = card.get("patients")

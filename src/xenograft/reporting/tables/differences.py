@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xenograft.reporting import style
+from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import View
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
@@ -14,6 +15,7 @@ def differences(view: View) -> Table | None:
     comparisons = view.study.record.comparisons
     if not comparisons:
         return None
+    mean = f" {mean_note(view)}" if view.multi_label else ""
     loss = " For the loss, lower is better." if any(c["metric"] == "loss" for c in comparisons) else ""
     ordered = sorted(comparisons, key=_order)
     rows = tuple(_row(c, first=i == 0 or _pair(ordered[i - 1]) != _pair(c)) for i, c in enumerate(ordered))
@@ -23,7 +25,7 @@ def differences(view: View) -> Table | None:
         title=f"Paired differences on the test set ({view.test_size()})",
         caption=f"First recipe minus second, on the same images. Interval: {view.level}, paired patient-cluster "
         f"bootstrap. {style.plural(len(rows), 'comparison')} in all; the intervals are not adjusted for their number. "
-        f"Differences of rates are in percentage points.{loss}",
+        f"Differences of rates are in percentage points.{loss}{mean}",
         columns=(
             Column("Model", words=True, csv=("backbone",)),
             Column("Recipes", words=True, csv=("a", "b", "lr_scale")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xenograft.reporting import published, style
+from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import Group, Score, View
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
@@ -62,7 +63,7 @@ def _table(view: View, groups: Sequence[Group], name: str, number: str, title: s
     return Table(
         name=name,
         number=number,
-        title=f"{title} ({view.test_size()})",
+        title=f"{title}{_mean(view)} ({view.test_size()})",
         caption=_caption(view, metrics, published_rows=any(r.kind == "published" for b in blocks for r in b.rows)),
         columns=(
             Column("Model", words=True, csv=("backbone", "seeds")),
@@ -74,6 +75,10 @@ def _table(view: View, groups: Sequence[Group], name: str, number: str, title: s
     )
 
 
+def _mean(view: View) -> str:
+    return f", mean over {len(view.classes)} findings" if view.multi_label else ""
+
+
 def _new(groups: Sequence[Group], i: int) -> bool:
     return groups[i].backbone != groups[i - 1].backbone
 
@@ -81,6 +86,8 @@ def _new(groups: Sequence[Group], i: int) -> bool:
 def _caption(view: View, metrics: Sequence[str], *, published_rows: bool) -> str:
     parts = [f"In small type: {view.level} interval" + _spread_note(view)]
     parts.append(view.interval_note())
+    if view.multi_label:
+        parts.append(mean_note(view))
     if view.multiclass:
         parts.append("Precision, recall, specificity, F1, AUROC and AP: mean over classes.")
     if "average_precision" in metrics:
@@ -115,6 +122,9 @@ def policy_name(view: View, groups: Sequence[Group], policy: str) -> str:
         return "Class with the largest probability"
     if policy == "fixed":
         return "Threshold 0.5 (the paper's)" if view.paper else "Threshold 0.5"
+    rule = "Youden's J" if policy == "youden" else policy
+    if view.multi_label:
+        return f"Thresholds chosen on validation images, one a finding ({rule}; see Table S2)"
     chosen = [
         float(threshold)
         for group in groups
@@ -125,7 +135,6 @@ def policy_name(view: View, groups: Sequence[Group], policy: str) -> str:
     if chosen:
         low, high = style.number(min(chosen)), style.number(max(chosen))
         spread = f": {low}" if low == high else f": {low} to {high}"
-    rule = "Youden's J" if policy == "youden" else policy
     return f"Threshold chosen on validation images ({rule}){spread}"
 
 
