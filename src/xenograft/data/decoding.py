@@ -5,10 +5,12 @@ Decoding lets other threads run, the Python around it does not: two threads read
 
 from __future__ import annotations
 
+import queue
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,7 +144,15 @@ def _in_processes(
         return  # no semaphores here, or a process was killed: threads do what is left
     finally:
         if pool is not None:
+            _drop_waiting(pool)
             pool.shutdown(kill_workers=True)
+
+
+def _drop_waiting(pool: Any) -> None:
+    """What no process has begun: loky's own thread forgets it on shutdown, then looks for it and prints a traceback."""
+    with suppress(queue.Empty, AttributeError):
+        while True:
+            pool._work_ids.get_nowait()
 
 
 def _parts(paths: Sequence[str], size: int) -> list[Sequence[str]]:

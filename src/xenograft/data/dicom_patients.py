@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from xenograft.data.facts import Facts
 from xenograft.data.importers import RawRow
+from xenograft.data.importers.unpacked import MARK
 from xenograft.errors import ProcessError
 from xenograft.storage import atomic_write, sha256_bytes
 
@@ -20,11 +21,14 @@ _SUFFIXES = frozenset({".dcm", ".dicom", ""})
 
 
 def salt_for(root: Path, paths: Sequence[str], cache: Path | None) -> bytes | None:
-    """The data folder's salt, made at the first use; None where no file looks like DICOM.
+    """The data folder's salt, made at the first use; None where no file looks like DICOM, or all were unpacked.
 
     Without the salt a hashed identifier cannot be found by trying all of a hospital's numbers. It lies in the data
-    folder, because whoever has that has the identifiers anyway; where that cannot be written, in the cache.
+    folder, because whoever has that has the identifiers anyway; where that cannot be written, in the cache. Of what
+    was unpacked into single frames the patients are known already.
     """
+    if (root / MARK).is_file():
+        return None
     if not any(PurePosixPath(path).suffix.lower() in _SUFFIXES for path in paths):
         return None
     places = [root / SALT_FILE]

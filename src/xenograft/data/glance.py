@@ -64,6 +64,10 @@ class Glances:
     def __len__(self) -> int:
         return len(self.statistics)
 
+    def take(self, positions: NDArray[np.int64]) -> Glances:
+        """Some of the images."""
+        return Glances(self.thumbnails[positions], self.histograms[positions], self.statistics[positions])
+
 
 class GlanceStore:
     """Takes the pictures that inspection decodes, and gives their rows back in the order of a manifest.

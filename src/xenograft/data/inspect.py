@@ -150,7 +150,7 @@ def _holds(row: Known | None, stamp: Stamp | FileError, min_side: int) -> bool:
 
 _STOPS = {
     "E-FILE-12": "files hold several frames; export the frame you want of each as a single image, or take them out",
-    "E-DICOM-04": "DICOM files hold several frames; choose one with --frame first, middle or a number",
+    "E-DICOM-04": "DICOM files hold several frames; choose with --frame first, middle, a number, or all as images",
     "E-DICOM-05": "DICOM files need what is not installed",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,15 @@ class IngestOptions:
     """Everything about reading a data set that the user can choose; the defaults are the command line's.
 
     Args:
-        images: folder of the images of a table. label_column, patient_column: names in the table.
+        images: folder of the images of a table. label_column, patient_column: names in the table; several label
+            columns with commas between them are findings.
         patient_regex: searched in the path; the key is its group ``patient``, else its groups joined by a slash, else
             the match.
         catalog: name of a known data set, ``auto`` to recognise one, ``none`` for no rule.
         positive: the positive class of two.
         val, test: shares held out where the source gives no split. split_seed: for these.
         max_skip: share of files that may be skipped. min_side: smallest accepted side in pixels.
-        frame, window: of DICOM files, see `DicomReading`; the window as ``centre,width``.
+        frame, window: of DICOM files, see `DicomReading`; the window as ``centre,width``, by its name, or ``first``.
         slices: of volumes, ``axis:which``, see `SliceRule`, e.g. ``2:middle``, ``2:all`` or ``0:5`` for every fifth.
         allow_leak: go on after a leak, and say so on every page.
     """
@@ -64,14 +66,20 @@ class IngestOptions:
         """How DICOM files are read.
 
         Raises:
-            UsageError: frame or window are none.
+            UsageError: frame or window make no sense.
         """
-        if self.window is None:
+        window = str(self.window if self.window is not None else "first").strip()
+        if window == "first":
             return DicomReading(self.frame)
         try:
-            centre, width = map(float, str(self.window).split(","))
+            if "," not in window and not _is_number(window):
+                return DicomReading(self.frame, window=" ".join(window.split()).casefold())
+            centre, width = map(float, window.split(","))
         except ValueError:
-            raise UsageError(f"window {self.window!r}; a centre and a width, e.g. 40,400", code="E-USAGE-05") from None
+            raise UsageError(
+                f"window {self.window!r}; a centre and a width, e.g. 40,400, or the name of a window, e.g. lung",
+                code="E-USAGE-05",
+            ) from None
         return DicomReading(self.frame, centre, width)
 
     @property
@@ -88,17 +96,34 @@ class IngestOptions:
             raise UsageError(f"slices {self.slices!r}; axis:which, e.g. 2:middle, 2:all or 0:5", code="E-USAGE-18")
         return SliceRule(int(axis), int(take) if take.isdecimal() else take)  # type: ignore[arg-type]  # it checks
 
-    def listing(self, data: Path, cache: Path | None) -> Listing:
-        """The images that a source names.
+    def listing(self, data: Path, cache: Path | None, *, progress: Callable[[int, int], None] | None = None) -> Listing:
+        """The images that a source names; with `frame` ``all`` every frame of its DICOM files is one.
+
+        Args:
+            cache: folder for what is unpacked. progress: called as ``progress(done, total)`` while that is done.
 
         Raises:
-            DataError, LabelError, UsageError: as `read_listing`.
+            DataError, LabelError, UsageError: as `read_listing`, and as `xenograft.data.importers.frames.every_frame`.
         """
-        return read_listing(
+        found = read_listing(
             data,
             images=self.images,
             patient_column=self.patient_column,
             label_column=self.label_column,
             cache=cache,
             slices=self.slice_rule,
+            progress=progress,
         )
+        if self.frame != "all":
+            return found
+        from xenograft.data.importers.frames import every_frame  # late: few data sets need it
+
+        return every_frame(found, cache=cache, window=self.dicom.window, progress=progress)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

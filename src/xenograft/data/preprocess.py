@@ -28,18 +28,23 @@ class DicomReading:
     """What a DICOM file leaves open.
 
     Args:
-        frame: of a multi-frame file, ``first``, ``middle`` or a number from 1 on; None refuses such files.
+        frame: of a multi-frame file, ``first``, ``middle`` or a number from 1 on; None refuses such files. ``all``: a
+            listing has each as an image of its own (`xenograft.data.importers.frames`); here such files are refused.
         centre, width: window in modality units such as Hounsfield; None takes the file's first window.
+        window: name of one instead, see `xenograft.data.readers.dicom_gray.gray`.
     """
 
     frame: str | None = None
     centre: float | None = None
     width: float | None = None
+    window: str | None = None
 
     def __post_init__(self) -> None:
         number = int(self.frame) if self.frame is not None and self.frame.isdecimal() else 0
-        if self.frame is not None and self.frame not in {"first", "middle"} and number < 1:
-            raise UsageError(f"frame {self.frame!r}; first, middle or a number from 1 on", code="E-USAGE-05")
+        if self.frame is not None and self.frame not in {"first", "middle", "all"} and number < 1:
+            raise UsageError(f"frame {self.frame!r}; first, middle, all or a number from 1 on", code="E-USAGE-05")
+        if self.window is not None and (not self.window.strip() or self.centre is not None):
+            raise UsageError(f"window {self.window!r}; a name, or else a centre and a width", code="E-USAGE-05")
         if (self.centre is None) != (self.width is None) or (self.width is not None and not self.width > 0):
             raise UsageError(
                 f"window {self.centre},{self.width}; a centre and a width above 0, e.g. 40,400", code="E-USAGE-05"
@@ -48,8 +53,12 @@ class DicomReading:
     def as_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `xenograft.data.readers.decode_picture`."""
         frame = int(self.frame) if self.frame is not None and self.frame.isdecimal() else self.frame
-        window = None if self.centre is None or self.width is None else (self.centre, self.width)
+        window = self.window if self.centre is None or self.width is None else (self.centre, self.width)
         return {"frame": frame, "window": window}
+
+    def as_json(self) -> dict[str, Any]:
+        """A mapping that JSON can hold; without a name for the window it is what it was before windows had names."""
+        return {k: v for k, v in asdict(self).items() if k != "window" or v is not None}
 
 
 FIRST_WINDOW = DicomReading()
@@ -99,7 +108,7 @@ class Preprocess:
         """A mapping that JSON can hold."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if k != "dicom"}
         # left out where nothing was asked for: keys of caches and bundles made before stay what they were
-        return plain if self.dicom == FIRST_WINDOW else plain | {"dicom": asdict(self.dicom)}
+        return plain if self.dicom == FIRST_WINDOW else plain | {"dicom": self.dicom.as_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

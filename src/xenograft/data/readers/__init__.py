@@ -23,6 +23,7 @@ NOTE_TEXT: dict[str, str] = {
     "W-DICOM-11": "names no patient (PatientID), so that a patient's images could be split; give patients in a table",
     "W-DICOM-13": "says that text is burned into the pixels: it may identify the patient and predict the label; mask",
     "W-DICOM-14": "asks for no usable window: the range that the file could hold was used; give a window if it is flat",
+    "W-DICOM-16": "has no window of the name that was given: the usual one for CT was used; compare with one that has",
     "W-FILE-03": "the name's ending promises another format; read by content; rename the file",
     "W-FILE-05": "stored as CMYK (a print format), converted to RGB; export from the source as gray or RGB",
     "W-FILE-07": "palette or transparency converted, transparent parts on black; check that nothing was hidden",
@@ -85,7 +86,7 @@ def decode_picture(
     min_side: int = 16,
     working: int | None = None,
     frame: str | int | None = None,
-    window: tuple[float, float] | None = None,
+    window: tuple[float, float] | str | None = None,
     salt: bytes | None = None,
 ) -> Picture:
     """Decode the bytes of one image file with the family of readers that its content asks for.

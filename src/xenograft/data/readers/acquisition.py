@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Sized
 
-from xenograft.data.readers.dicom_elements import Dataset, likely_numbers, text
+from xenograft.data.readers.dicom_elements import Dataset, likely_numbers, text, texts
 from xenograft.errors import printable
 
 Facts = tuple[tuple[str, str], ...]
@@ -70,6 +70,10 @@ IDENTIFYING = (
 visit. UIDs are left out because de-identified files must have them too (new ones), descriptions because the profile's
 own option keeps them."""
 
+UNPACKED = "xenograft frames"
+"""First value of De-identification Method in the files that `xenograft.data.readers.dicom_frames` makes; the others are
+the names of the attributes that were filled in the file that the frame is from."""
+
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
@@ -91,18 +95,18 @@ def facts(dataset: Dataset, *, salt: bytes | None = None) -> Facts:
     identity = text(dataset, "PatientID")
     found = {
         "age": _age(text(dataset, "PatientAge")),
-        "body_part": _code(dataset, "BodyPartExamined"),
-        "burned_in": {"YES": "yes", "NO": "no"}.get(_code(dataset, "BurnedInAnnotation"), ""),
+        "body_part": code(dataset, "BodyPartExamined"),
+        "burned_in": {"YES": "yes", "NO": "no"}.get(code(dataset, "BurnedInAnnotation"), ""),
         "identifying_tags": ",".join(identifies(dataset)),
-        "laterality": _code(dataset, "ImageLaterality") or _code(dataset, "Laterality"),
+        "laterality": code(dataset, "ImageLaterality") or code(dataset, "Laterality"),
         "manufacturer": printable(text(dataset, "Manufacturer"))[:64],
-        "modality": _code(dataset, "Modality"),
+        "modality": code(dataset, "Modality"),
         "model": printable(text(dataset, "ManufacturerModelName"))[:64],
         "patient": patient_key(identity, salt) if salt is not None and identity else "",
-        "photometric": _code(dataset, "PhotometricInterpretation"),
+        "photometric": code(dataset, "PhotometricInterpretation"),
         "pixel_spacing": _spacing(dataset),
-        "sex": sex if (sex := _code(dataset, "PatientSex")) in {"F", "M", "O"} else "",
-        "view": _code(dataset, "ViewPosition"),
+        "sex": sex if (sex := code(dataset, "PatientSex")) in {"F", "M", "O"} else "",
+        "view": code(dataset, "ViewPosition"),
     }
     return tuple(sorted((name, value) for name, value in found.items() if value))
 
@@ -120,7 +124,10 @@ def patient_key(patient_id: str, salt: bytes) -> str:
 
 
 def identifies(dataset: Dataset) -> tuple[str, ...]:
-    """Names of the `IDENTIFYING` attributes that are filled, never their values."""
+    """Names of the `IDENTIFYING` attributes that are filled, never their values; of a frame, in the file it is from."""
+    method, *removed = texts(dataset, "DeidentificationMethod") or ("",)
+    if method == UNPACKED:
+        return tuple(name for name in IDENTIFYING if name in removed)
     return tuple(name for name in IDENTIFYING if _filled(dataset, name))
 
 
@@ -135,7 +142,7 @@ def _filled(dataset: Dataset, name: str) -> bool:
     return value is not None and (not isinstance(value, Sized) or len(value) > 0)
 
 
-def _code(dataset: Dataset, name: str) -> str:
+def code(dataset: Dataset, name: str) -> str:
     """A coded value (DICOM's CS), or nothing: free text in its place could be about a person."""
     value = text(dataset, name).upper()
     return value if _CODE.fullmatch(value) else ""
@@ -147,6 +154,12 @@ def _age(value: str) -> str:
         return ""
     years = int(found[1]) * _YEARS[found[2]]
     return str(_OLDEST) if years >= _OLDEST else f"{years:.2f}".rstrip("0").rstrip(".")
+
+
+def shared_age(value: str) -> str:
+    """An age string that more than a few share: itself, ``090Y`` above 89 years, nothing where it is none."""
+    years = _age(value)
+    return f"{_OLDEST:03}Y" if years == str(_OLDEST) else value.upper() if years else ""
 
 
 def _spacing(dataset: Dataset) -> str:

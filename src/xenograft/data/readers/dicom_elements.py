@@ -59,6 +59,16 @@ def text(dataset: Dataset, name: str) -> str:
     return value.strip(" \0") if isinstance(value, str) else ""
 
 
+def texts(dataset: Dataset, name: str) -> tuple[str, ...]:
+    """All values of a textual attribute, as `text` gives the first."""
+    try:
+        value = dataset.get(name)
+    except Exception:  # as in `likely_numbers`
+        return ()
+    many = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
+    return tuple(one.strip(" \0") if isinstance(one, str) else "" for one in many)
+
+
 def items(dataset: Dataset, name: str) -> Sequence[Dataset]:
     """Items of a sequence; none when it is absent or empty.
 

@@ -14,8 +14,24 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.data.readers.dicom_elements import Dataset, count, items, likely_numbers, numbers, text
-from xenograft.errors import FileError
+from xenograft.data.readers.dicom_elements import Dataset, count, items, likely_numbers, numbers, text, texts
+from xenograft.errors import FileError, printable
+
+Window = tuple[float, float] | str
+"""Centre and width in modality units, or the name of a window."""
+
+PRESETS: dict[str, tuple[float, float]] = {
+    "abdomen": (50, 400),
+    "bone": (400, 1800),
+    "brain": (40, 80),
+    "liver": (30, 150),
+    "lung": (-600, 1500),
+    "mediastinum": (50, 350),
+    "soft tissue": (40, 400),
+    "stroke": (40, 40),
+}
+"""Windows of CT images in HU that viewers usually offer, centre and width. The standard defines none; these are customary
+in radiology's textbooks, where they vary by a few tens of HU."""
 
 Values = NDArray[np.float64]
 Curve = Callable[[Values], Values]
@@ -45,7 +61,7 @@ class Table:
 
 
 def gray(
-    frame: NDArray[Any], dataset: Dataset, *, little: bool = True, window: tuple[float, float] | None = None
+    frame: NDArray[Any], dataset: Dataset, *, little: bool = True, window: Window | None = None
 ) -> tuple[NDArray[np.uint16], list[str]]:
     """What to show of one gray frame, and the codes of what was decided for it.
 
@@ -55,10 +71,13 @@ def gray(
     Args:
         frame: (H, W) stored values, integer or float.
         dataset: attributes that hold for this frame. little: byte order of its tables.
-        window: centre and width, in modality units such as HU, instead of what the file asks for.
+        window: instead of what the file asks for first: centre and width, in modality units such as HU; or a name: that
+            of the file's own VOI LUT or window with this explanation, else one of the `PRESETS` for CT in HU
+            (W-DICOM-16). Case and spaces of names do not count.
 
     Raises:
-        FileError: NaN or infinite pixels. ValueError: attributes that cannot be used.
+        FileError: NaN or infinite pixels; no window of that name (S-DICOM-15). ValueError: attributes that cannot be
+            used.
     """
     if frame.dtype.kind == "f" and not np.isfinite([frame.min(), frame.max()]).all():
         raise FileError("holds NaN or infinite pixels; replace them and export it again", code="S-FILE-13")
@@ -155,20 +174,65 @@ def _stored_range(dataset: Dataset, frame: NDArray[Any]) -> tuple[float, float]:
     return 0.0, float((1 << bits) - 1)
 
 
-def _shown(dataset: Dataset, window: tuple[float, float] | None, little: bool) -> tuple[Curve | None, list[str]]:
+def _shown(dataset: Dataset, window: Window | None, little: bool) -> tuple[Curve | None, list[str]]:
     """From modality units to 0..1 by what the caller or the file asks for (PS3.3 C.11.2); None: by nothing."""
-    if window is not None:
+    if isinstance(window, tuple):
         return _windowed(*window, "LINEAR" if window[1] >= 1 else "LINEAR_EXACT"), []
-    tables = items(dataset, "VOILUTSequence")
-    windows = list(zip(likely_numbers(dataset, "WindowCenter"), likely_numbers(dataset, "WindowWidth"), strict=False))
+    if window is not None:
+        return _named(dataset, window, little)
+    tables, windows = items(dataset, "VOILUTSequence"), offered_windows(dataset)
     notes = ["W-DICOM-08"] if len(tables) + len(windows) > 1 else []
     if tables:
-        found = table(numbers(tables[0], "LUTDescriptor"), tables[0].LUTData, little=little, signed=_signed(dataset))
-        return (lambda values: found(values) / found.top), notes
+        return _voi_table(tables[0], dataset, little), notes
+    return _own_window(dataset, *windows[0]) if windows else None, notes
+
+
+def _named(dataset: Dataset, name: str, little: bool) -> tuple[Curve, list[str]]:
+    wanted = folded(name)
+    for item in items(dataset, "VOILUTSequence"):
+        if folded(text(item, "LUTExplanation")) == wanted:
+            return _voi_table(item, dataset, little), []
+    for window, explanation in zip(
+        offered_windows(dataset), texts(dataset, "WindowCenterWidthExplanation"), strict=False
+    ):
+        if folded(explanation) == wanted and (own := _own_window(dataset, *window)) is not None:
+            return own, []
+    if wanted in PRESETS and _hounsfield(dataset):
+        return _windowed(*PRESETS[wanted], "LINEAR"), ["W-DICOM-16"]
+    why = ", and a preset is for CT in HU only" if wanted in PRESETS else ""
+    raise FileError(  # the names that it has are free text, which can tell of a person
+        f"has no window named {printable(name)}{why}; give --window centre,width or leave it out", code="S-DICOM-15"
+    )
+
+
+def folded(name: str) -> str:
+    """The name of a window without case and superfluous spaces."""
+    return " ".join(name.split()).casefold()
+
+
+def _hounsfield(dataset: Dataset) -> bool:
+    """Whether modality units are HU: the default of CT images that are rescaled (PS3.3 C.11.1.1.2)."""
+    rescaled = numbers(dataset, "RescaleSlope") and numbers(dataset, "RescaleIntercept")
+    linear = bool(rescaled) and not items(dataset, "ModalityLUTSequence")
+    return linear and text(dataset, "Modality") == "CT" and text(dataset, "RescaleType").upper() in {"", "HU"}
+
+
+def offered_windows(dataset: Dataset) -> list[tuple[float, float]]:
+    """(centre, width) of those that the file offers."""
+    return list(zip(likely_numbers(dataset, "WindowCenter"), likely_numbers(dataset, "WindowWidth"), strict=False))
+
+
+def _own_window(dataset: Dataset, centre: float, width: float) -> Curve | None:
+    """A window of the file, or None where it cannot be used."""
     function = text(dataset, "VOILUTFunction").upper() or "LINEAR"
-    if windows and function in _LEAST_WIDTH and windows[0][1] >= _LEAST_WIDTH[function]:
-        return _windowed(*windows[0], function), notes
-    return None, []
+    if function not in _LEAST_WIDTH or width < _LEAST_WIDTH[function]:
+        return None
+    return _windowed(centre, width, function)
+
+
+def _voi_table(item: Dataset, dataset: Dataset, little: bool) -> Curve:
+    found = table(numbers(item, "LUTDescriptor"), item.LUTData, little=little, signed=signed_units(dataset))
+    return lambda values: found(values) / found.top
 
 
 _LEAST_WIDTH = {"LINEAR": 1.0, "LINEAR_EXACT": 1e-9, "SIGMOID": 1e-9}
@@ -190,7 +254,7 @@ def _between(low: float, high: float) -> Curve:
     return lambda values: (values / 2 - low / 2) / half
 
 
-def _signed(dataset: Dataset) -> bool:
+def signed_units(dataset: Dataset) -> bool:
     """Whether modality units may be negative: then so is the first input of a VOI LUT (PS3.3 C.11.2.1.1)."""
     intercept = numbers(dataset, "RescaleIntercept")
     return count(dataset, "PixelRepresentation", 0) == 1 or bool(intercept and intercept[0] < 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 _KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _INSTALL = "run: uv pip install 'xenograft[dicom]'"
 _MUCH_LESS = 64
+_ITEM = 8  # bytes before every fragment of compressed data, and a frame has one at least
 _JP2 = b"\0\0\0\x0cjP  "
 _FRAME_HEADERS = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 _MACROS = ("PixelValueTransformationSequence", "FrameVOILUTSequence", "PixelMeasuresSequence")
@@ -102,6 +104,19 @@ def layout(dataset: Dataset, min_side: int) -> Layout:
     return found
 
 
+def check_frames(dataset: Dataset, declared: Layout) -> None:
+    """Refuse a file that is too small for the frames that it declares, before they are gone through one by one.
+
+    Raises:
+        FileError: it is.
+    """
+    present = len(dataset[declared.keyword].value)
+    if declared.syntax in _NATIVE:
+        _check_native(present, declared)
+    elif present < _ITEM * declared.frames:
+        raise _far_less(_ITEM * declared.frames, present, declared)
+
+
 def frame_of(dataset: Dataset, declared: Layout, index: int) -> tuple[Array, str]:
     """One frame as (H, W) stored values or (H, W, 3), and its photometric interpretation, YBR already turned to RGB.
 
@@ -141,15 +156,32 @@ def rgb(frame: Array, dataset: Dataset, declared: Layout, photometric: str) -> N
     return mapped(frame, levels)
 
 
-def for_frame(dataset: Dataset, index: int) -> None:
-    """Lay what holds for one frame (PS3.3 C.7.6.16: shared, then its own) over the data set's own attributes."""
+def for_frame(dataset: Dataset, index: int) -> Callable[[], None]:
+    """Lay what holds for one frame (PS3.3 C.7.6.16: shared, then its own) over the data set's own attributes.
+
+    Returns:
+        What takes it off again.
+    """
+    own = {element.tag: element for element in _frame_elements(dataset, index)}
+    before = {tag: dataset.get_item(tag) for tag in own if tag in dataset}
+    for tag, element in own.items():
+        dataset[tag] = element
+
+    def off() -> None:
+        for tag in own:
+            del dataset[tag]
+        dataset.update(before)
+
+    return off
+
+
+def _frame_elements(dataset: Dataset, index: int) -> Iterator[Any]:
     for name, at in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", index)):
         groups = items(dataset, name)
         if at < len(groups):
             for macro in _MACROS:
                 for part in items(groups[at], macro)[:1]:
-                    for element in part:
-                        dataset[element.tag] = element
+                    yield from part
 
 
 def _pydicom(part: str) -> Any:
