@@ -242,3 +242,25 @@ def test_columns_carry_the_class_names(fitted: FitResult, tmp_path: Path) -> Non
     rewrite(folder, classes=["正常", "肺炎 a/b"])
     write_predictions_csv(tmp_path / "p.csv", Bundle.load(folder), [])
     assert (tmp_path / "p.csv").read_text().strip() == "path,prediction,p_正常,p_肺炎 a/b,threshold,error"
+
+
+def test_every_frame_of_a_file_is_answered_as_in_training(made_weights: Path, tmp_path: Path) -> None:
+    from .data.readers.dicom_files import made
+
+    rng = np.random.default_rng(3)
+    for number in range(24):
+        frames = rng.integers(0, 1500, (3, 40, 40)).astype(np.uint16)
+        frames[:, 10:20] += np.uint16(1800 * (number % 2))
+        file = tmp_path / "data" / "ab"[number % 2] / f"{number:02}.dcm"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(made(frames, frames=3, bits=12, PatientID=f"P{number}", WindowCenter=2048, WindowWidth=4096))
+    result = xenograft.fit(
+        tmp_path / "data", output=tmp_path / "bundle", backbone="resnet18", epochs=2, size=32, resamples=100,
+        weights_dir=made_weights, offline=True, cache_dir=tmp_path / "cache", frame="all",
+    )  # fmt: skip
+    recorded = result.study.predictions(result.study.runs[0].id, "test")
+    known = dict(zip(recorded.ids, recorded.probabilities[:, 1], strict=True))
+    files = sorted({tmp_path / "data" / name.rpartition("/")[0] for name in known})
+    answers = xenograft.predict(result.bundle.folder, files)
+    found = {str(Path(a.path).relative_to(tmp_path / "data")): a.probabilities[1] for a in answers}
+    assert found == pytest.approx(known, abs=1e-3)

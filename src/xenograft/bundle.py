@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.data.prepared import file_prepared
+from xenograft.data.prepared import Prepared, pictures_of
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, FileError, WeightsError, printable
 from xenograft.features.engine_openvino import BATCH, OpenVinoEngine
@@ -59,7 +60,8 @@ class Prediction:
     """One image's answer, or why there is none.
 
     Args:
-        path: as the user gave it. probabilities: (C,), empty with an error.
+        path: as the user gave it; of one frame of several, with its number behind it.
+        probabilities: (C,), empty with an error.
         label: the answer, "" with an error; findings are joined by ``|``, and `NOTHING` where none is present.
         error: ``code reason`` of an unreadable image.
     """
@@ -118,8 +120,9 @@ class Bundle:
 
     def predict(self, paths: Sequence[Path]) -> Iterator[Prediction]:
         """Answers in the order of `paths`; an unreadable image is said to be one, never guessed."""
-        for start in range(0, len(paths), 8 * BATCH):
-            yield from self._predict_some(paths[start : start + 8 * BATCH])
+        pictures = (picture for path in paths for picture in pictures_of(path, self.preprocess))
+        while some := list(islice(pictures, 8 * BATCH)):
+            yield from self._predict_some(some)
 
     def decide(self, probabilities: NDArray[np.float64]) -> str:
         """The class of one row of probabilities, or its findings."""
@@ -130,24 +133,18 @@ class Bundle:
             return classes[int(probabilities[1] >= threshold)]
         return classes[int(probabilities.argmax())]
 
-    def _predict_some(self, paths: Sequence[Path]) -> Iterator[Prediction]:
-        prepared: list[NDArray[np.uint8]] = []
-        failed: dict[int, str] = {}
-        for position, path in enumerate(paths):
-            try:
-                prepared.append(file_prepared(path, self.preprocess))
-            except FileError as error:
-                failed[position] = str(error)
+    def _predict_some(self, pictures: Sequence[tuple[str, Prepared | FileError]]) -> Iterator[Prediction]:
+        prepared = [pixels for _, pixels in pictures if not isinstance(pixels, FileError)]
         answers: Iterator[NDArray[np.float64]] = iter(())
         if prepared:
             stacks = (np.stack(prepared[i : i + BATCH]) for i in range(0, len(prepared), BATCH))
             answers = iter(self.probabilities(stacks))
-        for position, path in enumerate(paths):
-            if position in failed:
-                yield Prediction(printable(path), error=failed[position])
+        for name, pixels in pictures:
+            if isinstance(pixels, FileError):
+                yield Prediction(name, error=str(pixels))
             else:
                 row = next(answers)
-                yield Prediction(printable(path), tuple(float(p) for p in row), self.decide(row))
+                yield Prediction(name, tuple(float(p) for p in row), self.decide(row))
 
     def _engine_or_new(self) -> OpenVinoEngine:
         if self._engine is None:

@@ -9,6 +9,7 @@ import pytest
 
 from xenograft.auditing.material import Material
 from xenograft.data.glance import BINS, SIDE, STATISTICS, Glances
+from xenograft.data.label_sets import encode
 from xenograft.data.manifest import SCHEMA, Manifest
 from xenograft.data.split import linked_groups
 
@@ -24,6 +25,34 @@ def material():
     return make
 
 
+@pytest.fixture
+def several_findings():
+    """``several_findings(count=60, values={image: (1, 0, -1)}, equal=[(a, b)], **columns) -> Material``.
+
+    Three findings an image, mass present in every third patient, edema in every fourth, and nodule in every fifth but
+    unknown in every seventh; `equal` images share their pixels.
+    """
+    return make_several
+
+
+NAMES = ("mass", "edema", "nodule")
+
+
+def make_several(count=60, values=None, equal=(), **given):
+    patient = np.arange(count) // 2
+    table = np.stack([patient % 3 == 0, patient % 4 == 1, patient % 5 == 2], axis=1).astype(np.int64)
+    table[patient % 7 == 3, 2] = -1
+    for k, row in (values or {}).items():
+        table[k] = row
+    splits = [("train", "train", "train", "val", "test")[p * 7919 % 5] for p in patient]
+    hashes = columns_of(count, given.get("seed", 0), NAMES)["pixels_sha256"]
+    for group in equal:
+        for k in group:
+            hashes[k] = hashes[group[0]]
+    columns = {"label": [encode(row, NAMES) for row in table], "split": splits, "pixels_sha256": hashes} | given
+    return make(count, classes=NAMES, multi_label=True, **columns)
+
+
 def make(
     count=60,
     seed=0,
@@ -36,6 +65,7 @@ def make(
     skipped=(),
     declared_splits=True,
     has_patients=True,
+    multi_label=False,
     **columns,
 ):
     rng = np.random.default_rng(seed)
@@ -53,6 +83,7 @@ def make(
         splits_given=declared_splits,
         patients_known=has_patients,
         skipped=tuple(skipped),
+        multi_label=multi_label,
     )
     thumbnails = chests(count, rng) if thumbnails is None else np.asarray(thumbnails, np.float32)
     if histograms is None:

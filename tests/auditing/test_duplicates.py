@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from xenograft.auditing import duplicates
+from xenograft.auditing import near_copies
 from xenograft.auditing.duplicates import check, exact, near
+from xenograft.auditing.near_copies import SAME, TURNS, near_pairs
 from xenograft.data.glance import SIDE, glance, unpacked
 from xenograft.data.phantom import phantoms
 
@@ -25,8 +26,15 @@ CHANGES = {
     "cropped a little": lambda p: p[1:-1, 1:-1],
     "cropped": lambda p: p[3:-3, 3:-3],
     "cropped on two sides": lambda p: p[6:, 5:],
-    "mirrored": lambda p: np.ascontiguousarray(p[:, ::-1]),
-    "mirrored and compressed": lambda p: CHANGES["compressed"](np.ascontiguousarray(p[:, ::-1])),
+    "mirrored left to right": lambda p: np.ascontiguousarray(p[:, ::-1]),
+    "mirrored left to right, compressed": lambda p: CHANGES["compressed"](np.ascontiguousarray(p[:, ::-1])),
+    "mirrored top to bottom": lambda p: np.ascontiguousarray(p[::-1]),
+    "turned by 180 degrees": lambda p: np.ascontiguousarray(p[::-1, ::-1]),
+    "turned by 90 degrees anticlockwise": lambda p: np.ascontiguousarray(np.rot90(p)),
+    "turned by 90 degrees clockwise": lambda p: np.ascontiguousarray(np.rot90(p, -1)),
+    "mirrored along the diagonal": lambda p: np.ascontiguousarray(p.T),
+    "mirrored along the other diagonal": lambda p: np.ascontiguousarray(np.rot90(p, 2).T),
+    "turned by 180 degrees, cropped and compressed": lambda p: CHANGES["compressed"](p[2:-2, 2:-2][::-1, ::-1].copy()),
     "all of it": lambda p: CHANGES["compressed"](CHANGES["brighter"](CHANGES["smaller"](p[2:-2, 1:-3]))),
 }
 
@@ -129,7 +137,9 @@ def test_a_changed_copy_is_found_and_nothing_else(material, people, change):
     pairs = {tuple(data.paths[k] for k in (old, COUNT + new)) for new, old in enumerate((3, 40, 77))}
     assert set(found["A-DUP-05"].items) == pairs
     assert (found["A-DUP-05"].severity, found["A-DUP-05"].count) == ("warning", 3)
-    assert found["A-DUP-05"].numbers["mirrored"] == (3 if change.startswith("mirrored") else 0)
+    how = next((turn for turn in TURNS[1:] if change.startswith(turn)), None)
+    assert found["A-DUP-05"].numbers["turned"] == ({how: 3} if how else {})
+    assert (f"3 {how}" in found["A-DUP-05"].message) == (how is not None)
     assert found["A-DUP-05"].numbers["different_patients"] == 3
     assert found["A-DUP-06"].severity == "passed"
     assert (found["A-DUP-07"].severity, found["A-DUP-07"].count) == ("warning", 1)
@@ -178,7 +188,7 @@ def test_a_film_of_alike_frames_is_bounded_and_says_so(material):
 
 
 def test_what_is_left_out_among_many_images_is_said(material, people, monkeypatch):
-    monkeypatch.setattr(duplicates, "_CROPS_UPTO", COUNT)
+    monkeypatch.setattr(near_copies, "_CROPS_UPTO", COUNT)
     thumbnails = looked_at([*people, CHANGES["compressed"](people[0])])
     for count, said in ((COUNT, False), (COUNT + 1, True)):
         found = near(material(count=count, thumbnails=thumbnails[:count], **alone(count)))
@@ -198,3 +208,53 @@ def test_six_thousand_images_within_bounded_memory(material):
     assert found["A-DUP-05"].items == ((data.paths[17], data.paths[5999]),)
     assert found["A-DUP-05"].count == 1
     assert peak < 400 << 20
+
+
+def fine(thumbnails):
+    """(N, K) unit rows: fine detail, by a straightforward transform of every image."""
+    from scipy.fft import dctn
+
+    from xenograft.auditing.alignment import high_pass
+
+    rows = np.stack([(dctn(t, norm="ortho")[:20, :20] * high_pass(20)).ravel()[1:] for t in thumbnails])
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def turned(thumbnails, turn):
+    ways = {1: np.fliplr, 2: np.flipud, 3: lambda t: np.rot90(t, 2), 4: np.transpose, 5: np.rot90}
+    ways |= {0: np.asarray, 6: lambda t: np.rot90(t, -1), 7: lambda t: np.rot90(t, 2).T}
+    return np.stack([ways[turn](t) for t in thumbnails])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_pair_that_comparing_all_with_all_finds_is_found(seed):
+    """Brute force over all pairs and all eight ways to lay a square; no crops, so both look for the same pairs."""
+    rng = np.random.default_rng(seed)
+    small = rng.normal(size=(250, 10, 10)).astype(np.float32)
+    own = np.stack([cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for one in small])
+    common = cv2.resize(rng.normal(size=(4, 4)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    images = 0.5 + 0.05 * own + 0.1 * common
+    copies = np.concatenate([turned(images[10 * k : 10 * k + 10], k) for k in range(8)])
+    images = np.concatenate([images, copies + rng.normal(0, 0.004, copies.shape)]).astype(np.float32)
+    detail = fine(images)
+    expected = {}
+    for turn in range(8):
+        alike = np.triu(fine(turned(images, turn)) @ detail.T, 1)
+        expected |= {(int(a), int(b)): turn for a, b in np.argwhere(alike >= SAME)}
+    found = near_pairs(images, np.arange(len(images)))
+    pairs = zip(found.first.tolist(), found.second.tolist(), strict=True)
+    assert dict(zip(pairs, found.turn.tolist(), strict=True)) == expected
+    assert len(expected) >= 80
+
+
+def test_a_pair_of_pictures_with_several_findings_contradicts_only_where_both_are_known(several_findings):
+    data = several_findings(
+        60, equal=[(0, 1), (2, 3)], values={0: (1, -1, 0), 1: (1, 1, 0), 2: (1, 0, 0), 3: (1, 1, 0)}
+    )
+    found = found_in(exact(data))["A-DUP-03"]
+    assert (found.severity, found.count) == ("error", 2)
+    assert found.items == ((data.paths[2], data.paths[3]),)
+    assert found.message.endswith("both present and absent: edema of 1.")
+    clean = found_in(exact(several_findings(60, equal=[(0, 1)], values={0: (1, -1, 0), 1: (1, 1, 0)})))["A-DUP-03"]
+    assert clean.severity == "passed"
+    assert "finding both present and absent" in clean.message

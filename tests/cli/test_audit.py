@@ -8,6 +8,8 @@ import random
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from xenograft.cli.main import main
@@ -42,7 +44,11 @@ def test_a_page_and_a_file_for_programs(data: Path, tmp_path: Path, capsys: pyte
 def test_strict_fails_on_an_error(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = min((data / "train").rglob("*.png"))
     shutil.copy(source, data / "test" / source.parent.name / source.name.replace(".png", "9.png"))
+    other = max((data / "train").rglob("*.png"))
+    mirrored = np.ascontiguousarray(cv2.imread(str(other), cv2.IMREAD_UNCHANGED)[:, ::-1])
+    cv2.imwrite(str(data / "test" / other.parent.name / "P8888_mirrored.png"), mirrored)
     assert run(data, tmp_path) == 0
+    assert "<small>one is mirrored left to right</small>" in (tmp_path / "audit" / "index.html").read_text("utf-8")
     with pytest.raises(SystemExit) as ended:
         run(data, tmp_path, "--strict")
     assert ended.value.code == 1

@@ -189,4 +189,4 @@ def test_an_audit_speaks_of_each_finding(made: Made, tmp_path: Path) -> None:
     assert result.audit.tally()["error"] == 0
     border = next(f for f in result.audit.findings if f.code == "A-SHORT-08")
     assert border.severity == "warning"
-    assert border.message.startswith("bright rim")
+    assert "bright rim" in border.message  # the stripes reach the border too

@@ -8,7 +8,7 @@ from typing import Any, Literal
 Severity = Literal["error", "warning", "note", "passed", "not_applicable"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note", "passed", "not_applicable")
-"""From the worst; an error stops `compare` and `fit`, a check that could not be made is never passed."""
+"""From the worst; an error would make results wrong, a check that could not be made is never passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from xenograft.auditing.telling import telling
 from xenograft.data.glance import Glances
+from xenograft.data.label_sets import MISSING
 from xenograft.data.manifest import Manifest
 
 
@@ -47,9 +49,45 @@ class Material:
         return self.manifest.column("path")
 
     @cached_property
+    def telling(self) -> dict[str, NDArray[np.bool_]]:
+        """Code of the finding -> (N,) whose path may tell who the patient is."""
+        return telling(self.paths)
+
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) class indices."""
+        """(N,) class indices, or (N, L) findings: 1 present, 0 absent, -1 unknown."""
         return self.manifest.labels
+
+    @property
+    def multi_label(self) -> bool:
+        """Labels are findings, several an image."""
+        return self.manifest.multi_label
+
+    @cached_property
+    def strata(self) -> NDArray[np.int64]:
+        """(N,) one class an image: the labels, or of several findings the rarest that is present."""
+        return self.manifest.strata
+
+    @cached_property
+    def members(self) -> dict[str, NDArray[np.bool_]]:
+        """Class -> (N,) the images of it; finding -> those that have it, so an image may be in several or in none."""
+        columns = (
+            self.labels.T == 1 if self.multi_label else self.labels == np.arange(len(self.manifest.classes))[:, None]
+        )
+        return dict(zip(self.manifest.classes, columns, strict=True))
+
+    def for_label(self, k: int) -> Material:
+        """The images of which finding `k` is known, as a set of two classes."""
+        known = np.flatnonzero(self.labels[:, k] != MISSING)
+        features = None if self.features is None else self.features[known]
+        return Material(self.manifest.for_label(k), self.glances.take(known), features, self.features_name)
+
+    def contradict(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the labels of images at these positions contradict each other; an unknown finding does not."""
+        one, other = self.labels[first], self.labels[second]
+        if not self.multi_label:
+            return np.asarray(one != other)
+        return np.asarray(((one != other) & (one != MISSING) & (other != MISSING)).any(axis=-1))
 
     @cached_property
     def splits(self) -> NDArray[np.str_]:

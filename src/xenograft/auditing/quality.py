@@ -236,9 +236,9 @@ def _mixed(
     names, kind, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     if len(names) == 1:
         return Finding(code, "passed", title, f"All {len(material):,} images: {names[0]}.", total=len(material))
-    classes = [printable(name) for name in material.manifest.classes]
-    table = np.zeros((len(names), len(classes)), dtype=np.int64)
-    np.add.at(table, (kind, material.labels), 1)
+    classes = [printable(name) for name in material.members]
+    of_class = [np.bincount(kind[chosen], minlength=len(names)) for chosen in material.members.values()]
+    table = np.stack(of_class, axis=1)
     order = np.argsort(-counts, kind="stable")
     rare = kind != order[0]
     share = 1 - table[order[0]] / np.maximum(1, table.sum(axis=0))
@@ -325,9 +325,7 @@ def _inverted(material: Material) -> Finding:
         )
         return Finding(code, "not_applicable", title, reason, total=len(fit))
     negative = fit < -_NEGATIVE
-    classes = [
-        f"{printable(n)} {negative[material.labels == k].sum():,}" for k, n in enumerate(material.manifest.classes)
-    ]
+    classes = [f"{printable(name)} {negative[chosen].sum():,}" for name, chosen in material.members.items()]
     return _flagged(
         material,
         negative,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xenograft.auditing.finding import SEVERITIES, Finding, Severity
+from xenograft.auditing.hiding import StandIn
 from xenograft.storage import write_csv, write_json
 
 AUDIT_VERSION = 1
@@ -26,6 +28,9 @@ class Audit:
         histograms: ``{split: {class: 32 shares of pixels}}``, the mean over images.
         findings: from the worst, within a severity in the order of the checks.
         features: which backbone's features were looked at, or empty. seconds: by stage.
+        sizes: ``{split: {"images": n, "patients": n}}``. multi_label: an image may have several of `classes`, or none;
+            `counts` then are of images and patients that have each, with ``"of"``, the images where it is known.
+        hidden: what may tell who a patient is -> its stand-in in all the rest. Never written into the JSON file.
     """
 
     data: str
@@ -47,6 +52,9 @@ class Audit:
     findings: tuple[Finding, ...]
     features: str
     seconds: dict[str, float]
+    sizes: dict[str, dict[str, int]]
+    multi_label: bool
+    hidden: dict[str, StandIn] = field(default_factory=dict)
     version: int = AUDIT_VERSION
 
     def tally(self) -> dict[Severity, int]:
@@ -55,18 +63,17 @@ class Audit:
 
     def write(self, target: Path) -> Path:
         """Write the audit as JSON, without what could identify people."""
-        return write_json(
-            target, asdict(self) | {"findings": [_public(finding).as_json() for finding in self.findings]}
-        )
+        public = {name: value for name, value in asdict(replace(self, hidden={})).items() if name != "hidden"}
+        return write_json(target, public | {"findings": [_public(finding).as_json() for finding in self.findings]})
 
 
-def write_sensitive(target: Path, findings: tuple[Finding, ...]) -> Path | None:
+def write_sensitive(target: Path, hidden: Mapping[str, StandIn]) -> Path | None:
     """List what could identify people in a file of its own, or remove an earlier list where there is nothing."""
-    rows = [(f.code, *item) for f in findings if f.numbers.get("sensitive") for item in f.items]
-    if not rows:
+    if not hidden:
         target.unlink(missing_ok=True)
         return None
-    return write_csv(target, ("code", "where"), [(row[0], " ".join(row[1:])) for row in rows])
+    rows = [(" ".join(stand_in.codes), stand_in.shown, name) for name, stand_in in hidden.items()]
+    return write_csv(target, ("code", "stand_in", "where"), rows)
 
 
 def _public(finding: Finding) -> Finding:

@@ -1,10 +1,11 @@
 """Material -> can train be told from test (and from val) by its pictures, and which single statistic moved most.
 
 A classifier two-sample test (Lopez-Paz & Oquab 2017, arXiv:1610.06545) within classes. Columns and memberships are
-centred by class and only images of one class are compared, so that another prevalence is not taken for another kind of
-image. The classifier is linear, fitted by ridge least squares (the first Newton step of logistic regression), because
-the p-value refits it for every permutation: memberships of whole patients are permuted within folds and sets of
-classes, which keeps the test exact. Scores are cross-validated by patient.
+centred by class and only images of one class are compared, so that another prevalence is not taken for another kind
+of image; of several findings, an image's class is the rarest that it has. The classifier is linear, fitted by ridge
+least squares (the first Newton step of logistic regression), because the p-value refits it for every permutation:
+memberships of whole patients are permuted within folds and sets of classes, which keeps the test exact. Scores are
+cross-validated by patient.
 """
 
 from __future__ import annotations
@@ -120,16 +121,16 @@ def _pair(material: Material, other: str) -> _Pair | str:
     chosen &= ~np.isin(
         material.groups, np.intersect1d(material.groups[chosen & moved], material.groups[chosen & ~moved])
     )
-    for label in np.unique(material.labels):
-        cells = (chosen & (material.labels == label) & side for side in (moved, ~moved))
+    for label in np.unique(material.strata):
+        cells = (chosen & (material.strata == label) & side for side in (moved, ~moved))
         if min(len(np.unique(material.groups[cell])) for cell in cells) < 2:
-            chosen &= material.labels != label
+            chosen &= material.strata != label
     sides = [np.flatnonzero(chosen & side) for side in (~moved, moved)]
     if min(len(np.unique(material.groups[side])) for side in sides) < _FEWEST:
         return f"fewer than {_FEWEST} patients of the same classes are in one of train and {other} and not in both"
-    some = [s[sampled(material.labels[s], material.groups[s], most=_MOST, seed=_SEED)] for s in sides]
+    some = [s[sampled(material.strata[s], material.groups[s], most=_MOST, seed=_SEED)] for s in sides]
     at = np.sort(np.concatenate(some))
-    labels, groups, member = material.labels[at], material.groups[at], moved[at]
+    labels, groups, member = material.strata[at], material.groups[at], moved[at]
     folds = grouped_folds(2 * labels + member, groups, seed=_SEED)
     if folds is None:
         return f"too few patients of some class are in train or {other}"

@@ -43,14 +43,21 @@ def check(material: Material) -> list[Finding]:
 
 
 def _tables(material: Material) -> tuple[Counts, Counts]:
-    """(S, C) images and patients of every split and class."""
-    classes = len(material.manifest.classes)
-    cell = _split_codes(material) * classes + material.labels
-    people = np.unique(material.patients, return_inverse=True)[1].astype(np.int64)
-    once = np.unique(cell * (len(material) + 1) + people) // (len(material) + 1)
-    size = len(SPLITS) * classes
-    images, patients = (np.bincount(cells, minlength=size).reshape(-1, classes) for cells in (cell, once))
+    """(S, K) images and patients of every split and class; of L findings, K = 2 L: absent, present, absent, ..."""
+    names, owner = np.unique(material.patients, return_inverse=True)
+    images, patients = (np.zeros((len(SPLITS), len(_names(material))), np.int64) for _ in range(2))
+    split = _split_codes(material)
+    for k, chosen in enumerate(_columns(material)):
+        images[:, k] = np.bincount(split[chosen], minlength=len(SPLITS))
+        once = np.unique(split[chosen] * len(names) + owner[chosen]) // len(names)
+        patients[:, k] = np.bincount(once, minlength=len(SPLITS))
     return images, patients
+
+
+def _columns(material: Material) -> list[NDArray[np.bool_]]:
+    if material.multi_label:
+        return [column == value for column in material.labels.T for value in (0, 1)]
+    return list(material.members.values())
 
 
 def _split_codes(material: Material) -> Counts:
@@ -59,7 +66,9 @@ def _split_codes(material: Material) -> Counts:
 
 
 def _names(material: Material) -> list[str]:
-    return [printable(name) for name in material.manifest.classes]
+    """Of the columns of `_tables`."""
+    names = [printable(name) for name in material.manifest.classes]
+    return [side for name in names for side in (f"no {name}", name)] if material.multi_label else names
 
 
 def _crossing(material: Material) -> Finding:
@@ -107,7 +116,7 @@ def _missing(material: Material, images: Counts) -> Finding:
         return Finding(code, "passed", title, message, total=total)
     return Finding(
         code,
-        "error",
+        "warning" if material.multi_label else "error",  # other findings can still be learned and measured
         title,
         f"{len(gone)} of {total} pairs of class and split have no image: {listed(gone)}.",
         "Split again, stratified by class: what is not there can neither be learned nor measured.",
@@ -151,16 +160,23 @@ def _drift(material: Material, code: str, title: str, base: tuple[str, ...], oth
     if not material.declared_splits:
         reason = "The splits were made here, stratified by class; a difference would say nothing about the data."
         return Finding(code, "not_applicable", title, reason, total=total)
-    side, labels = in_other[chosen].astype(np.int64), material.labels[chosen]
-    table = np.zeros((2, len(material.manifest.classes)), dtype=np.int64)
-    np.add.at(table, (side, labels), 1)
-    rows = _differences(table, side, labels, material.patients[chosen], _names(material))
+    columns = np.stack([column[chosen] for column in _columns(material)], axis=1)
+    side = in_other[chosen].astype(np.int64)
+    table = np.stack([columns[side == s].sum(axis=0) for s in (0, 1)])
+    if material.multi_label:
+        table = table.reshape(2, -1, 2).transpose(1, 0, 2)  # L tables of two sides and two answers
+        asked = [k for k, each in enumerate(table) if each.any(axis=1).all()]
+        if not asked:
+            return Finding(code, "not_applicable", title, "No finding is known on both sides.", total=total)
+    rows = _differences(columns, side, material.patients[chosen], _names(material), multi_label=material.multi_label)
     clear = [row for row in rows if row["low"] is not None and (row["low"] > 0 or row["high"] < 0)]
     worst = max(clear or rows, key=lambda row: abs(row["difference"]))
     names = (" and ".join(split for split in base if (material.splits == split).any()), *other)
     severity: Severity = "passed" if not clear else "note"
     if clear and abs(worst["difference"]) >= _CLOSE:
         severity = "warning"
+    sizes = table[worst["column"]].sum(axis=1) if material.multi_label else table.sum(axis=1)
+    several = f" Found for {len(clear)} of {len(rows)} findings." if material.multi_label and clear else ""
     interval = (
         "" if worst["low"] is None else f" (95 % interval {100 * worst['low']:+.1f} to {100 * worst['high']:+.1f})"
     )
@@ -168,52 +184,64 @@ def _drift(material: Material, code: str, title: str, base: tuple[str, ...], oth
         code,
         severity,
         title,
-        f"{worst['class']}: {worst['base']:.1%} of {table[0].sum():,} images in {names[0]}, {worst['other']:.1%} of "
-        f"{table[1].sum():,} in {names[1]}; a difference of {100 * worst['difference']:+.1f} points{interval}"
-        + ("." if clear else ", as chance would make it."),
+        f"{worst['class']}: {worst['base']:.1%} of {sizes[0]:,} images in {names[0]}, {worst['other']:.1%} of "
+        f"{sizes[1]:,} in {names[1]}; a difference of {100 * worst['difference']:+.1f} points{interval}"
+        + (f".{several}" if clear else ", as chance would make it."),
         "Say so beside every result: predictive values, accuracy and calibration change with prevalence, AUROC, "
         "sensitivity and specificity do not by themselves; find out whether other things differ too."
         if clear
         else "",
         total if clear else 0,
         total,
-        numbers={"classes": rows, "images": table.tolist(), "p_value": _p_value(table), "level": LEVEL},
+        numbers={
+            "classes": [{key: value for key, value in row.items() if key != "column"} for row in rows],
+            "images": table.tolist(),
+            "p_value": min(1.0, len(asked) * min(_p_value(table[k]) for k in asked))  # Bonferroni
+            if material.multi_label
+            else _p_value(table),
+            "level": LEVEL,
+        },
     )
 
 
 def _differences(
-    table: Counts, side: Counts, labels: Counts, patients: NDArray[np.str_], names: list[str]
+    columns: NDArray[np.bool_], side: Counts, patients: NDArray[np.str_], names: list[str], *, multi_label: bool
 ) -> list[dict[str, Any]]:
     """Share of each class on both sides, and the difference with its interval; one row for two classes.
 
-    Patients are drawn within each side, since how many each side has is given. With several classes, the intervals hold
-    together (Bonferroni).
+    Patients are drawn within each side, since how many each side has is given. All classes, or findings, share the same
+    resamples, and their intervals hold together (Bonferroni). A finding that is unknown on a whole side has no row.
+
+    Args:
+        columns: (n, K) of `_columns`; of findings, each pair of columns makes up a whole, else all do.
     """
-    classes = table.shape[1]
-    cell = side * classes + labels
-    order = np.argsort(cell, kind="stable")
-    present, starts = np.unique(cell[order], return_index=True)
+    width = columns.shape[1]
+    group = 2 if multi_label else width
+    split = [columns[side == s].astype(np.float64) for s in (0, 1)]
 
     def shares(weights: Floats) -> dict[str, Floats]:
-        sums = np.zeros((len(weights), 2 * classes))
-        sums[:, present] = np.add.reduceat(weights[:, order], starts, axis=1)
-        both = sums.reshape(-1, 2, classes)
-        both /= both.sum(axis=2, keepdims=True)
-        return {"difference": both[:, 1] - both[:, 0]}
+        base, other = (_parts(weights[:, side == s] @ split[s], group) for s in (0, 1))
+        return {"difference": other - base}
 
     rng = np.random.default_rng(_SEED)
     drawn = bootstrap(shares, side, patients, resamples=_RESAMPLES, rng=rng)["difference"]
-    share = table / table.sum(axis=1, keepdims=True)
-    wanted = range(1, 2) if classes == 2 else range(classes)
+    base, other = (_parts(of.sum(axis=0)[None], group)[0] for of in split)
+    wanted = [k for k in range(1 if group == 2 else 0, width, 2 if group == 2 else 1) if not np.isnan(other - base)[k]]
     level = 1 - (1 - LEVEL) / len(wanted)
     rows = []
     for k in wanted:
         low, high = (None if math.isnan(end) else end for end in percentile_interval(drawn[:, k], level))
-        base, other = float(share[0, k]), float(share[1, k])
-        rows.append(
-            {"class": names[k], "base": base, "other": other, "difference": other - base, "low": low, "high": high}
-        )
+        row: dict[str, Any] = {"class": names[k], "base": float(base[k]), "other": float(other[k])}
+        rows.append(row | {"difference": row["other"] - row["base"], "low": low, "high": high, "column": k // group})
     return rows
+
+
+def _parts(sums: Floats, group: int) -> Floats:
+    """(B, K) sums as shares of the `group` neighbours that make up a whole; nan where that is nothing."""
+    parts = sums.reshape(len(sums), -1, group)
+    whole = parts.sum(axis=2, keepdims=True)
+    shares: Floats = np.divide(parts, whole, out=np.full_like(parts, np.nan), where=whole > 0)
+    return shares.reshape(sums.shape)
 
 
 def _p_value(table: Counts) -> float:
@@ -229,6 +257,8 @@ def _p_value(table: Counts) -> float:
 
 def _balance(material: Material, images: Counts, patients: Counts) -> Finding:
     code, title, names = "A-SPLIT-06", "Class balance", _names(material)
+    if material.multi_label:
+        return _prevalences(material, images)
     whole = images.sum(axis=0)
     ratio = float(whole.max() / max(1, whole.min()))
     apart = ratio >= _UNBALANCED
@@ -253,15 +283,42 @@ def _balance(material: Material, images: Counts, patients: Counts) -> Finding:
     )
 
 
+def _prevalences(material: Material, images: Counts) -> Finding:
+    code, title, names = "A-SPLIT-06", "Class balance", [printable(name) for name in material.manifest.classes]
+    absent, present = images.sum(axis=0).reshape(-1, 2).T
+    share = present / np.maximum(1, absent + present)
+    rare = share < 1 / (1 + _UNBALANCED)
+    order = np.argsort(-share, kind="stable")
+    said = [f"{names[k]} {present[k]:,} of {absent[k] + present[k]:,} ({share[k]:.1%})" for k in order]
+    unknown = len(material) - absent - present
+    return Finding(
+        code,
+        "note" if rare.any() else "passed",
+        title,
+        f"{listed(said)}, of images where it is known"
+        + (
+            f"; {int(rare.sum())} of {len(names)} findings are present in under {1 / (1 + _UNBALANCED):.0%}."
+            if rare.any()
+            else "."
+        ),
+        "Judge by AUROC, average precision, sensitivity and specificity: accuracy is high for whoever always says no."
+        if rare.any()
+        else "",
+        int(rare.sum()),
+        len(names),
+        numbers={"counts": material.manifest.counts(), "unknown": dict(zip(names, unknown.tolist(), strict=True))},
+    )
+
+
 def _per_patient(material: Material) -> Finding:
     code, title = "A-SPLIT-07", "Images per patient"
     if not material.has_patients:
         return Finding(code, "not_applicable", title, "The data set gives no patient keys.", total=len(material))
     keys, owner, each = np.unique(material.patients, return_inverse=True, return_counts=True)
     by_class = {
-        name: _spread(np.unique(owner[material.labels == k], return_counts=True)[1])
-        for k, name in enumerate(_names(material))
-        if (material.labels == k).any()
+        printable(name): _spread(np.unique(owner[chosen], return_counts=True)[1])
+        for name, chosen in material.members.items()
+        if chosen.any()
     }
     means = [one["mean"] for one in by_class.values()]
     heavy = _heaviest_share(material, owner)
@@ -274,8 +331,8 @@ def _per_patient(material: Material) -> Finding:
         code,
         severity,
         title,
-        f"{len(keys):,} patients have {np.median(each):g} images in the median, {each.max()} at most (by class: {said})"
-        + (f"; one patient makes up {heavy:.0%} of a split." if severity == "warning" else "."),
+        f"{len(keys):,} patients; images of each: {np.median(each):g} in the median, {each.max()} at most "
+        f"(by class: {said})" + (f"; one patient makes up {heavy:.0%} of a split." if severity == "warning" else "."),
         "Results lean on the patients with most images; intervals here draw patients, not images. Consider a limit per "
         "patient."
         if severity != "passed"
@@ -305,6 +362,9 @@ def _several_labels(material: Material) -> Finding:
     code, title = "A-SPLIT-08", "Patients with several labels"
     if not material.has_patients:
         return Finding(code, "not_applicable", title, "The data set gives no patient keys.", total=len(material))
+    if material.multi_label:
+        reason = "Images have several findings, and so have patients."
+        return Finding(code, "not_applicable", title, reason, total=len(material))
     keys, owner = np.unique(material.patients, return_inverse=True)
     pairs = np.unique(np.stack([owner, material.labels], axis=1), axis=0)
     several = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)

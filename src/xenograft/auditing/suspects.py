@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from xenograft.auditing.by_finding import for_each_finding
 from xenograft.auditing.finding import Finding, Severity
 from xenograft.auditing.material import Material
 from xenograft.auditing.shift import reduced
 from xenograft.auditing.trivial import Floats, Positions, aurocs, grouped_folds, one_thread, out_of_fold
+from xenograft.data.label_sets import MISSING
 
 _SEED = 0
 _SHOWN = 20
@@ -32,25 +34,38 @@ _OUTLIERS = "Images unlike all others"
 def check(material: Material) -> list[Finding]:
     """Two findings, A-LABEL-01 for suspected labels and A-LABEL-02 for outliers.
 
-    Labels: confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70, doi:10.1613/jair.1.12125) on probabilities of a
-    logistic regression on features, cross-validated by patient. `items` are (path, given label, suggested label), the
-    lowest normalised margin first. Outliers: distance to the fifth nearest image of other patients, by the cosine of
-    features, else by thumbnail and statistics; beyond five robust standard deviations of its logarithm. `items` are
-    (path,), the farthest first.
+    Labels: confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70, doi:10.1613/jair.1.12125) on probabilities of
+    a logistic regression on features, cross-validated by patient. `items` are (path, given label, suggested label),
+    the lowest normalised margin first; of several findings each is looked at, with the middle one of three strengths.
+    Outliers: distance to the fifth nearest image of other patients, by the cosine of features, else by thumbnail and
+    statistics; beyond five robust standard deviations of its logarithm. `items` are (path,), the farthest first.
     """
-    return [_wrong_labels(material), _outliers(material)]
+    if material.features is None or not material.multi_label:
+        suspected = [_wrong_labels(material)]
+    else:
+        columns = reduced(material.features, most=_COMPONENTS)
+
+        def of_one(two_classes: Material, k: int) -> list[Finding]:
+            known = np.flatnonzero(material.labels[:, k] != MISSING)
+            return [_wrong_labels(two_classes, columns[known], strengths=_STRENGTHS[1:2])]
+
+        suspected = for_each_finding(material, of_one, size=lambda finding: finding.count)
+    return [*suspected, _outliers(material)]
 
 
-def _wrong_labels(material: Material) -> Finding:
-    labels = material.labels
-    folds = grouped_folds(labels, material.groups, seed=_SEED)
+def _wrong_labels(
+    material: Material, columns: Floats | None = None, *, strengths: tuple[float, ...] = _STRENGTHS
+) -> Finding:
+    """Suspected labels; of `columns` (N, K) where the features were reduced before."""
     if material.features is None:
         return _idle("A-LABEL-01", _LABELS, "needs features of a backbone: run with --backbone", len(material))
+    labels = material.labels
+    folds = grouped_folds(labels, material.groups, seed=_SEED)
     if folds is None or len(np.unique(labels)) < 2:
         return _idle("A-LABEL-01", _LABELS, "a class has too few patients for a cross-validation", len(material))
-    columns = reduced(material.features, most=_COMPONENTS)
+    columns = reduced(material.features, most=_COMPONENTS) if columns is None else columns
     with one_thread():
-        probabilities, _ = out_of_fold(columns, labels, folds, strengths=_STRENGTHS)
+        probabilities, _ = out_of_fold(columns, labels, folds, strengths=strengths)
     known = aurocs(labels, {"": probabilities}, material.patients, strata=folds, resamples=_RESAMPLES, seed=_SEED)[""]
     if known["value"] is None or known["value"] < _READABLE:
         reason = (

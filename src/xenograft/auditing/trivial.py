@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xenograft.auditing.material import Material
 from xenograft.data.glance import STATISTICS
+from xenograft.data.label_sets import MISSING
 from xenograft.errors import DataError, printable
 from xenograft.evaluate.metrics import ranking_metrics
 from xenograft.evaluate.uncertainty import LEVEL, bootstrap, summary
@@ -29,6 +30,8 @@ MOST = 10_000
 MILD = 0.1
 """Inverse strength C of a ridge penalty that needs no choice: on standardised columns it matters below 100 images."""
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_FEW_STRENGTHS = (1e-2, 1e-1, 1.0)  # of each of several findings
+_LEAST = 2_000  # images that each of several findings is read from, where it has as many
 
 ACQUISITION = "acquisition: "
 """What the names of the families that come from the files' own description begin with."""
@@ -108,11 +111,15 @@ def trivial_baseline(
     Returns:
         ``auroc`` (``value``, ``low``, ``high``; macro one-against-rest for more than two classes), ``probabilities``
         (n_test, C) with rows summing to one, ``columns`` (names), ``strength`` (the chosen C), ``train`` and ``test``
-        (numbers of images).
+        (numbers of images). Of L findings: a fit for each on the images where it is known; ``probabilities`` (n_test,
+        L) that it is present, ``auroc`` and ``strength`` by finding. Where train knows only one answer, or none, that
+        is the probability: 1, 0, or 0.5.
 
     Raises:
         DataError: `train` holds fewer than two classes, or one of the two is empty.
     """
+    if material.multi_label:
+        return _several(material, train, test, resamples=resamples, seed=seed)
     table, labels, groups = trivial_features(material), material.labels, material.groups
     if not len(test) or len(np.unique(labels[train])) < 2:
         raise DataError(
@@ -129,6 +136,46 @@ def trivial_baseline(
         known, classes = table.values[train], len(material.manifest.classes)
         probabilities = predicted(known, labels[train], table.values[test], classes=classes, strength=strength)
     auroc = aurocs(labels[test], {"": probabilities}, material.patients[test], resamples=resamples, seed=seed)[""]
+    return {
+        "auroc": auroc,
+        "probabilities": probabilities,
+        "columns": list(table.names),
+        "strength": strength,
+        "train": len(train),
+        "test": len(test),
+    }
+
+
+def _several(material: Material, train: Positions, test: Positions, *, resamples: int, seed: int) -> dict[str, Any]:
+    table, labels, groups = trivial_features(material), material.labels, material.groups
+    if not len(test) or not len(train):
+        raise DataError(
+            f"trivial baseline: got {len(train)} images to fit on and {len(test)} to test; allowed: one or more",
+            code="E-DATA-05",
+        )
+    most = max(_LEAST, 2 * MOST // labels.shape[1])
+    probabilities = np.full((len(test), labels.shape[1]), 0.5)
+    strength: dict[str, float | None] = {}
+    auroc: dict[str, Summary] = {}
+    for k, name in enumerate(material.manifest.classes):
+        known = train[labels[train, k] != MISSING]
+        answers = labels[known, k]
+        strength[name] = None
+        if len(np.unique(answers)) < 2:
+            probabilities[:, k] = answers[0] if len(answers) else 0.5
+        else:
+            some = known[sampled(answers, groups[known], most=most, seed=seed)]
+            folds = grouped_folds(labels[some, k], groups[some], seed=seed)
+            chosen = MILD
+            with one_thread():
+                if folds is not None:
+                    _, chosen = out_of_fold(table.values[some], labels[some, k], folds, strengths=_FEW_STRENGTHS)
+                fitted = predicted(table.values[some], labels[some, k], table.values[test], classes=2, strength=chosen)
+            probabilities[:, k], strength[name] = fitted[:, 1], chosen
+        told = labels[test, k] != MISSING
+        if told.any():
+            scores, patients = {"": probabilities[told, k]}, material.patients[test[told]]
+            auroc[name] = aurocs(labels[test[told], k], scores, patients, resamples=resamples, seed=seed)[""]
     return {
         "auroc": auroc,
         "probabilities": probabilities,

@@ -13,8 +13,9 @@ _EXAMPLES = """\
   xenograft audit labels.csv --images images/ --patient-column patient -o audit
   xenograft audit chest/ --strict || echo "do not train on this"
 
-Nothing is repaired or changed. Open the page it names, from the top: errors stop compare and fit, warnings are what
-reviewers ask about. A check that could not be made is listed as such and never counted as passed."""
+Nothing is repaired or changed. Open the page it names, from the top: errors make results wrong, warnings are what
+reviewers ask about. A check that could not be made is listed as such and never counted as passed. Names that may
+identify people are shown nowhere but in sensitive.csv."""
 
 
 def add(verbs: options.Verbs) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from xenograft.data.manifest import Manifest, Row
 from xenograft.data.preprocess import WORKING, Preprocess, prepare, working_side
 from xenograft.data.readers import Picture, decode_picture, read_bytes, read_picture
+from xenograft.data.readers.dicom_parsing import sniff
 from xenograft.errors import DataError, FileError, printable
 from xenograft.storage import sha256_bytes
+
+if TYPE_CHECKING:
+    from xenograft.data.readers.dicom_frames import Frames
 
 Prepared = NDArray[np.uint8]
 
@@ -59,6 +63,39 @@ def file_prepared(path: Path, preprocess: Preprocess) -> Prepared:
     """
     picture = read_picture(path, working=working_side(preprocess), **preprocess.dicom.as_arguments())
     return prepare(picture.pixels, preprocess)
+
+
+def pictures_of(path: Path, preprocess: Preprocess) -> Iterator[tuple[str, Prepared | FileError]]:
+    """The pictures of one file: what each is called, and (C, S, S) pixels or why there are none.
+
+    It is one of the file's name, or where every frame of DICOM counts, ``name/0001`` and so on.
+    """
+    try:
+        frames = _frames(path, preprocess)
+        if frames is None or len(frames) == 1:
+            yield printable(path), file_prepared(path, preprocess)
+            return
+    except FileError as error:
+        yield printable(path), error
+        return
+    options: dict[str, Any] = {"working": working_side(preprocess), **preprocess.dicom.as_arguments()}
+    for index in range(len(frames)):
+        try:
+            found = prepare(decode_picture(frames[index], suffix=".dcm", **options).pixels, preprocess)
+        except FileError as error:
+            yield f"{printable(path)}/{index + 1:04}", error
+        else:
+            yield f"{printable(path)}/{index + 1:04}", found
+
+
+def _frames(path: Path, preprocess: Preprocess) -> Frames | None:
+    """Of a DICOM file, where every frame is a picture."""
+    if preprocess.dicom.frame != "all":
+        return None
+    from xenograft.data.readers.dicom_frames import Frames  # late: few need it
+
+    data = read_bytes(path)
+    return Frames(data, window=preprocess.dicom.window) if sniff(data) else None
 
 
 def serves(picture: Picture, preprocess: Preprocess) -> bool:

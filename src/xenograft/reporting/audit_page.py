@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 
 from xenograft.auditing.finding import Finding
+from xenograft.auditing.near_copies import TURNS
 from xenograft.auditing.record import Audit
 from xenograft.data.prepared import file_prepared
 from xenograft.data.preprocess import Preprocess
@@ -26,7 +27,7 @@ _WIDTH, _HEIGHT = 300, 110  # of one histogram, in SVG units
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 _SHORTCUT = "A-SHORT-"
 _HEADINGS = {
-    "error": "Errors: training on these data is refused",
+    "error": "Errors: results on these data would be wrong",
     "warning": "Warnings: look at these before you trust a result",
     "note": "Notes: worth knowing",
 }
@@ -50,6 +51,7 @@ def render(audit: Audit, folder: Path, *, root: Path) -> Path:
             headings=_HEADINGS,
             shown=SHOWN,
             in_group=_IN_GROUP,
+            as_it_is=TURNS[0],
             sentence=_sentence,
             thumbnails=_thumbnails(root, audit),
             histograms=[(split, _histogram(of_classes, lines)) for split, of_classes in audit.histograms.items()],

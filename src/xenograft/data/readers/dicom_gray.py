@@ -30,8 +30,8 @@ PRESETS: dict[str, tuple[float, float]] = {
     "soft tissue": (40, 400),
     "stroke": (40, 40),
 }
-"""Windows of CT images in HU that viewers usually offer, centre and width. The standard defines none; these are customary
-in radiology's textbooks, where they vary by a few tens of HU."""
+"""Windows of CT images in HU that viewers usually offer, centre and width. The standard defines none; these are
+customary in radiology's textbooks, where they vary by a few tens of HU."""
 
 Values = NDArray[np.float64]
 Curve = Callable[[Values], Values]
