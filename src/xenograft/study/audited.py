@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -42,7 +43,14 @@ def audit_data(
     store = GlanceStore(cache / "glances", dicom=config.reading.dicom)
     preprocesses = [next(plan(config)).preprocess] if with_features else []
     manifest = read_data(
-        config, pixels, cache=cache, watcher=watcher, preprocesses=preprocesses, keepers=[store], quiet=True
+        config,
+        pixels,
+        cache=cache,
+        watcher=watcher,
+        preprocesses=preprocesses,
+        keepers=[store],
+        meanwhile=_load_libraries,
+        quiet=True,
     )
     material = Material(manifest, store.read(manifest))
     seconds = {"reading": round(time.perf_counter() - started, 3)}
@@ -79,6 +87,12 @@ def audit_data(
         hidden=names,
     )
     return audit, material
+
+
+def _load_libraries() -> None:
+    """What the checks need once the images are read; the first process would wait for the others meanwhile."""
+    for name in ("sklearn.model_selection", "sklearn.linear_model", "sklearn.pipeline", "scipy.sparse.csgraph"):
+        importlib.import_module(name)
 
 
 def _features(config: StudyConfig, manifest: Manifest, *, cache: Path, watcher: Watcher) -> NDArray[np.float32]:
