@@ -72,7 +72,7 @@ def settings(weights: Path, cache: Path, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def study(made: Made, made_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("study")
-    given = settings(made_weights, folder / "cache", backbones="resnet18", seeds=2, epochs=6, batch_size=16)
+    given = settings(made_weights, folder / "cache", backbones="resnet18", seeds=2, epochs=3, batch_size=16)
     return xenograft.compare(made.table, output=folder / "study", recipes="probe,logistic,scratch", **given)
 
 
@@ -137,7 +137,7 @@ def test_the_baseline_that_sees_no_anatomy_stands_beside(study: Study) -> None:
 def test_the_study_goes_on_where_it_was(study: Study, made: Made, made_weights: Path) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/run.json")}
     given = settings(
-        made_weights, study.folder.parent / "cache", backbones="resnet18", seeds=2, epochs=6, batch_size=16
+        made_weights, study.folder.parent / "cache", backbones="resnet18", seeds=2, epochs=3, batch_size=16
     )
     xenograft.compare(made.table, output=study.folder, recipes="probe,logistic,scratch", **given)
     assert {path: path.stat().st_mtime_ns for path in study.folder.glob("runs/*/run.json")} == stamps

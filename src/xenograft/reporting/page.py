@@ -126,7 +126,6 @@ def _html(
     record = view.study.record
     templates = environment()
     templates.filters["flat"] = style.flat
-    templates.filters["moment"] = style.moment
     templates.filters["inline"] = Markup
     templates.tests["match_prefix"] = str.startswith
     skipped = record.data.get("skipped") or []

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import matplotlib as mpl
@@ -198,15 +197,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def moment(iso: str) -> str:
-    """An ISO time without fractions of a second: ``2026-07-01 10:00:00 UTC``; other text as it is."""
-    try:
-        when = datetime.fromisoformat(iso).replace(microsecond=0)
-    except ValueError:
-        return printable(iso)
-    return when.isoformat(" ").replace("+00:00", " UTC")
 
 
 def plural(count: int, noun: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xenograft.errors import printable
 
 
 def environment() -> Environment:
-    """With the filter ``printable``; names of files and classes must pass through it."""
+    """With the filters ``printable``, which names of files and classes must pass through, and ``moment``."""
     made = Environment(
         loader=PackageLoader("xenograft.reporting"),
         autoescape=True,
@@ -17,4 +19,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["printable"] = printable
+    made.filters["moment"] = moment
     return made
+
+
+def moment(iso: str) -> str:
+    """An ISO time without fractions of a second: ``2026-07-01 10:00:00 UTC``; other text as it is."""
+    try:
+        when = datetime.fromisoformat(iso).replace(microsecond=0)
+    except ValueError:
+        return printable(iso)
+    return when.isoformat(" ").replace("+00:00", " UTC")

@@ -8,6 +8,7 @@ from xenograft.errors import printable
 from xenograft.reporting import style
 from xenograft.reporting.groups import Group, View
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
+from xenograft.reporting.templating import moment
 
 _STAGES = ("read", "embed", "fit", "evaluate")
 
@@ -77,8 +78,8 @@ def runs(view: View) -> Table:
                         Cell(epochs, raw=(run.best_epoch, len(run.history))),
                         _threshold(youden),
                         Cell(engine, raw=(engine,)),
-                        Cell(style.moment(run.created), raw=(run.created,)),
-                        Cell(style.moment(run.test_opened), raw=(run.test_opened,)),
+                        Cell(moment(run.created), raw=(run.created,)),
+                        Cell(moment(run.test_opened), raw=(run.test_opened,)),
                     )
                 )
             )
