@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -21,6 +21,9 @@ from xenograft.errors import Notice, UsageError, WeightsError, printable
 from xenograft.study.config import StudyConfig, make_config, read_toml
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
+
+if TYPE_CHECKING:
+    from xenograft.reporting.checked_table import TableCheck
 
 
 def cache_folder(given: Path | None = None) -> Path:
@@ -250,6 +253,51 @@ def weights(
         )
     look = weight_files.verify if verify else weight_files.status
     return look(specs, weights_dir=None if weights_dir is None else Path(weights_dir), cache=cache_folder(cache_dir))
+
+
+def check_table(
+    table: str | Path | Sequence[Mapping[str, object]],
+    *,
+    positives: int,
+    negatives: int,
+    digits: int | Mapping[str, int] | None = None,
+    ignore: Sequence[str] = (),
+    within: Sequence[str] = (),
+    level: float = 0.95,
+    output: str | Path | None = None,
+) -> TableCheck:
+    """Find the confusion counts behind published rows, their intervals, and which differences exceed chance.
+
+    Args:
+        table: CSV with a header, or rows as mappings of column to text: names and metrics, in per cent or as fractions,
+            with the digits that were printed.
+        positives, negatives: images of each class in the test set of all rows.
+        digits: decimals as printed, of every column or by metric (default: the most of any cell of a column).
+        ignore: metrics that are not looked at, such as ``g_mean`` where it is not the usual one.
+        within: compare only rows that are equal in these columns. level: of intervals. output: JSON of all of it.
+
+    Raises:
+        XenograftError: the table cannot be read, or class counts are out of range.
+
+    Example:
+        >>> row = {"accuracy": "93.1", "precision": "91.2", "recall": "98.5"}
+        >>> check_table([row], positives=390, negatives=234).rows[0].recovery.counts.tolist()
+        [[384, 37, 6, 197]]
+    """
+    from xenograft.reporting import checked_table, printed_table
+    from xenograft.storage import write_json
+
+    cells = printed_table.read_cells(Path(table)) if isinstance(table, str | Path) else table
+    found = checked_table.check(
+        printed_table.read_rows(cells, digits=digits, ignore=ignore),
+        positives=positives,
+        negatives=negatives,
+        within=within,
+        level=level,
+    )
+    if output is not None:
+        write_json(Path(output), found.as_json())
+    return found
 
 
 def cache_info(cache_dir: Path | None = None) -> list[caching.Entry]:

@@ -20,7 +20,7 @@ identify people are shown nowhere but in sensitive.csv."""
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "audit", "look for what makes results on a data set wrong", _EXAMPLES)
+    parser = options.verb(verbs, "audit", _EXAMPLES)
     parser.add_argument("data", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("audit"), help="folder of the audit (audit)")
     parser.add_argument("--backbone", metavar="NAME", help="look at its features too (default: pixels only)")

@@ -14,7 +14,7 @@ _EXAMPLES = """\
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "cache", "what the cache holds, whether it is intact, and emptying it", _EXAMPLES)
+    parser = options.verb(verbs, "cache", _EXAMPLES)
     parser.add_argument(
         "action",
         choices=("info", "clear", "verify"),

@@ -30,7 +30,7 @@ A study that was stopped goes on with the same command; finished runs are not re
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "compare", "compare backbones and recipes on one data set, with a report", _EXAMPLES)
+    parser = options.verb(verbs, "compare", _EXAMPLES)
     parser.add_argument("data", nargs="?", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("study"), help="folder of the study (study)")
     parser.add_argument("--config", type=Path, metavar="TOML", help="file with the same keys; options given here win")

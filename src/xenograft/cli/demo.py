@@ -12,10 +12,7 @@ _EXAMPLES = "  xenograft demo\n  xenograft demo -o /tmp/demo"
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(
-        verbs, "demo", "everything once, offline, in about a minute: synthetic images, probe against scratch, report, "
-        "bundle", _EXAMPLES,
-    )  # fmt: skip
+    parser = options.verb(verbs, "demo", _EXAMPLES)
     parser.add_argument("-o", "--output", type=Path, default=Path("xenograft-demo"), help="folder (xenograft-demo)")
     parser.set_defaults(run=run)
 

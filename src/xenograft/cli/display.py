@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from xenograft.errors import printable
 
@@ -100,6 +101,14 @@ def said(text: str) -> None:
 def wrote(what: str, where: Path) -> None:
     """What was written, and where."""
     said(f"{what}: {printable(where)}")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of plain text, cells as they are."""
+    drawn = _table(*headings)
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    _OUT.print(drawn)
 
 
 def audit_findings(audit: Audit) -> None:

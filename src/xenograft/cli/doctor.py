@@ -18,9 +18,7 @@ The rates are kept in the cache, so that compare can say before it starts how lo
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(
-        verbs, "doctor", "what this machine offers: devices, engines, rates, weights, cache, advice", _EXAMPLES
-    )
+    parser = options.verb(verbs, "doctor", _EXAMPLES)
     parser.add_argument("data", nargs="?", type=Path, help="folder of images to predict a study's duration for")
     parser.add_argument(
         "--backbones", metavar="A,B", default="efficientnet_lite0", help="to measure (efficientnet_lite0), or 'paper'"

@@ -14,7 +14,7 @@ _EXAMPLES = """\
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "fit", "train one model and write it as a bundle that predicts anywhere", _EXAMPLES)
+    parser = options.verb(verbs, "fit", _EXAMPLES)
     parser.add_argument("data", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("bundle"), help="folder of the bundle (bundle)")
     parser.add_argument(

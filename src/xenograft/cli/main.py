@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from xenograft import __version__
-from xenograft.cli import audit, cache, compare, demo, doctor, fit, predict, report, weights
+from xenograft.cli.options import VERBS
 from xenograft.errors import XenograftError
 
 _DESCRIPTION = """\
@@ -23,13 +24,14 @@ examples:
   xenograft audit chest/                          leaks, copies, shortcuts: before anything is trained
   xenograft compare chest/ --recipes probe,scratch --seeds 3 -o study
   xenograft fit chest/ -o model && xenograft predict model new_images/ -o predictions.csv
+  xenograft check-table table.csv --positives 390 --negatives 234
   xenograft weights list                          which weights are here, where missing ones belong
 
 "xenograft VERB --help" tells more about a verb."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The command line with the options of one verb; of the others, names and summaries, so that little is loaded."""
     parser = argparse.ArgumentParser(
         prog="xenograft",
         description=_DESCRIPTION,
@@ -38,8 +40,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xenograft {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in (demo, audit, compare, fit, predict, report, weights, cache, doctor):
-        module.add(verbs)
+    for name, summary in VERBS.items():
+        if name == verb:
+            importlib.import_module(f"xenograft.cli.{name.replace('-', '_')}").add(verbs)
+        else:
+            verbs.add_parser(name, help=summary)
     return parser
 
 
@@ -49,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 for anything that the user can mend; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    args = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = build_parser(next((word for word in given if not word.startswith("-")), None)).parse_args(given)
     try:
         signal.signal(signal.SIGTERM, _terminate)
         args.run(args)

@@ -11,8 +11,25 @@ from typing import Any
 Verbs = Any  # argparse's own type for sub-parsers is private
 
 
-def verb(verbs: Verbs, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+VERBS = {
+    "demo": "everything once, offline, in about a minute: synthetic images, probe against scratch, report, bundle",
+    "audit": "look for what makes results on a data set wrong",
+    "compare": "compare backbones and recipes on one data set, with a report",
+    "fit": "train one model and write it as a bundle that predicts anywhere",
+    "predict": "run a bundle on images and folders, without torch",
+    "evaluate": "intervals, calibration, abstention and tests from any predictions",
+    "report": "render a study's page, figures and tables again",
+    "check-table": "what published numbers can mean: counts, intervals, real differences",
+    "weights": "which pretrained weights are here, and where missing ones belong",
+    "cache": "what the cache holds, whether it is intact, and emptying it",
+    "doctor": "what this machine offers: devices, engines, rates, weights, cache, advice",
+}
+"""Every verb and what it does, in the order of the help. The module of a verb has its name, ``-`` being ``_``."""
+
+
+def verb(verbs: Verbs, name: str, examples: str) -> argparse.ArgumentParser:
     """A sub-command with ``--debug``."""
+    summary = VERBS[name]
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=summary,

@@ -14,7 +14,7 @@ _EXAMPLES = """\
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "predict", "run a bundle on images and folders, without torch", _EXAMPLES)
+    parser = options.verb(verbs, "predict", _EXAMPLES)
     parser.add_argument("bundle", type=Path, help="folder made by fit")
     parser.add_argument("images", type=Path, nargs="+", help="files and folders")
     parser.add_argument("-o", "--output", type=Path, default=Path("predictions.csv"), help="(predictions.csv)")

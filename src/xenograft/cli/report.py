@@ -12,7 +12,7 @@ _EXAMPLES = "  xenograft report study\n  xenograft report study -o page"
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "report", "render a study's page, figures and tables again", _EXAMPLES)
+    parser = options.verb(verbs, "report", _EXAMPLES)
     parser.add_argument("study", type=Path, help="folder made by compare")
     parser.add_argument("-o", "--output", type=Path, help="folder of the page (STUDY/report)")
     parser.set_defaults(run=run)

@@ -15,9 +15,7 @@ _EXAMPLES = """\
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(
-        verbs, "weights", "which pretrained weights are here, and where missing ones belong", _EXAMPLES
-    )
+    parser = options.verb(verbs, "weights", _EXAMPLES)
     parser.add_argument("action", choices=("list", "verify"), help="list: what is here; verify: hash every file")
     parser.add_argument("--backbones", metavar="A,B", help="default: every backbone of the catalog")
     options.add_folders(parser)

@@ -327,7 +327,10 @@ def _assemble(
         "mode": (fact.mode for fact in found),
         "notes": (" ".join(fact.notes) for fact in found),
         "colour": (fact.colour for fact in found),
-        "acquisition": (json.dumps(dict(fact.acquisition), ensure_ascii=False) for fact in found),
+        "acquisition": (
+            json.dumps(dict(fact.acquisition) | dict(row.acquisition), ensure_ascii=False)
+            for fact, row in zip(found, rows, strict=True)
+        ),
     }
     table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
     return Manifest(

@@ -1,7 +1,7 @@
-"""Arrays in, numbers out: metrics, their uncertainty, thresholds and paired comparisons.
+"""Arrays in, numbers out. Nothing here knows models, splits or files. A score at or above the threshold is positive.
 
-`metrics` computes weighted metrics for many resamples at once, `multilabel` those of several findings an image,
-`uncertainty` draws the resamples by patient, `threshold` chooses an operating point on validation, `paired` compares
-two arms and `scorecard` (for findings `findings_card`) puts one run's numbers into one mapping. Nothing here knows
-models, splits or files. A score at or above the threshold is positive everywhere.
+How good: `metrics`, `multilabel`, `averages`, `agreement`, put together for one run by `scorecard`. How sure:
+`uncertainty` (resamples by patient), `delong`. Where to cut, on validation: `threshold`, `operating_points`. Two arms:
+`paired`, `delong`, `mcnemar`, `multiplicity`, `margin`. Probabilities: `calibration`, `reliability`, `recalibration`.
+Use: `predictive_values`, `net_benefit`, `conformal`, `abstention`, `subgroups`. Published tables: `recovered`.
 """

@@ -1,10 +1,14 @@
+import json
 import math
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from xenograft.data.importers import read_listing
+from xenograft.data.ingest import IngestOptions, ingest
 from xenograft.errors import DataError, LabelError
 
 
@@ -231,3 +235,24 @@ def test_a_damaged_parquet_file(tmp_path):
     with pytest.raises(DataError, match="is not a readable Parquet file") as caught:
         read_listing(tmp_path / "labels.parquet")
     assert caught.value.code == "E-DATA-10"
+
+
+def test_what_a_table_tells_about_its_images_reaches_the_manifest(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["Image Index,Finding,Patient ID,Patient Age,Patient Gender,View Position,Hospital"]
+    for k in range(60):
+        Image.fromarray(rng.integers(0, 255, (32, 32), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+        lines.append(f"{k}.png,{'ab'[k % 2]},p{k},{20 + k},{('Female', 'M')[k % 2]},AP,{'' if k else 'North'}")
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    manifest = ingest(tmp_path / "t.csv", IngestOptions(label_column="Finding"))
+    told = dict(zip(manifest.column("id"), map(json.loads, manifest.column("acquisition")), strict=True))
+    assert told["0.png"] == {"age": "20", "sex": "F", "view": "AP", "site": "North"}
+    assert told["1.png"] == {"age": "21", "sex": "M", "view": "AP"}
+
+
+def test_a_column_that_plays_another_part_tells_nothing(tmp_path, png):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "t.csv").write_text("path,sex\na.png,F\n")
+    (row,) = read_listing(tmp_path / "t.csv", label_column="sex").rows
+    assert row.label == "F"
+    assert row.acquisition == ()

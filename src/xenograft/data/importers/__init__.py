@@ -29,6 +29,7 @@ class RawRow:
     split: str = ""
     patient: str = ""
     where: str = ""
+    acquisition: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def read_listing(
         DataError: there is nothing at `data`, or it is of no known kind. UsageError: columns of what is no table,
             slices of what are no volumes. MissingPackage: volumes without nibabel.
     """
-    from xenograft.data.importers import dicomdir, folder, hub, npz, table, volumes
+    from xenograft.data.importers import dicomdir, folder, hub, lines, npz, table, volumes
 
     if hub.is_address(data):
         return hub.read(
@@ -124,7 +125,7 @@ def read_listing(
         return folder.read(data)
     if suffix in npz.SUFFIXES:
         return npz.read(data, cache=cache, progress=progress)
-    if suffix in table.SUFFIXES:
+    if suffix in lines.SUFFIXES:
         images = dicomdir.folder_of(images)
         return table.read(data, images=images, patient_column=patient_column, label_column=label_column)
     raise DataError(

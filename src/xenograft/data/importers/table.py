@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import pyarrow.parquet as pq
-from pyarrow.lib import ArrowException
 
 from xenograft.data.facts import Skip
 from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folded
 from xenograft.data.importers.findings import of_cells, of_columns
+from xenograft.data.importers.lines import lines_of
 from xenograft.data.importers.whereabouts import found_below
-from xenograft.errors import DataError, LabelError, Notice, listed, printable
+from xenograft.errors import LabelError, Notice, listed, printable
 from xenograft.storage import safe_join
-
-SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
 
 _NAMES = {
     "path": ("path", "file", "filename", "file_name", "image", "image_path", "image index"),
@@ -30,6 +22,15 @@ _NAMES = {
     "split": ("split", "subset", "fold"),
     "patient": ("patient", "patient_id", "patientid", "patient id", "subject", "subject_id"),
 }
+
+_TOLD = {  # as `xenograft.data.readers.acquisition` calls what DICOM files tell
+    "age": ("age", "patient age", "age_years"),
+    "sex": ("sex", "gender", "patient gender", "patient sex"),
+    "view": ("view", "view position", "view_position", "viewposition", "projection", "ap/pa"),
+    "manufacturer": ("manufacturer", "vendor", "scanner", "device"),
+    "site": ("site", "hospital", "centre", "center", "institution"),
+}
+_LONGEST = 64  # characters of such a cell
 
 
 def read(
@@ -44,7 +45,7 @@ def read(
         LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3),
             cells that are no findings (L24).
     """
-    found, lines = {".parquet": _parquet, ".jsonl": _jsonl}.get(source.suffix.lower(), _csv)(source)
+    found, lines = lines_of(source)
     several = _several(found, label_column)
     columns = _columns(source, found, patient=patient_column, label=several[0] if several else label_column)
     name = printable(source.name)
@@ -53,7 +54,8 @@ def read(
     else:
         labelled = of_cells(lines, columns["label"], name)
     root = images if images is not None else source.parent
-    named = [_row(root, line, columns, f"{name} {place}") for place, line in lines]
+    told = _told(found, columns)
+    named = [_row(root, line, columns, told, f"{name} {place}") for place, line in lines]
     lie = found_below(root, [row.path for row in named])
     known = [(row, label) for row, label in zip(named, labelled.texts, strict=True) if label is not None]
     silent = [row for row, label in zip(named, labelled.texts, strict=True) if label is None]
@@ -121,70 +123,6 @@ def _silent(name: str, silent: Sequence[RawRow]) -> list[Notice]:
     return [Notice("W-LABEL-28", message, len(silent), tuple(printable(row.path) for row in silent[:5]))]
 
 
-_Lines = tuple[list[str], list[tuple[str, Mapping[str, str]]]]  # column names; (place in the table, cells)
-
-
-def _csv(source: Path) -> _Lines:
-    try:
-        raw = source.read_bytes()
-    except OSError as error:
-        raise DataError(f"{printable(source)} cannot be opened: {error.strerror}", code="E-DATA-10") from error
-    try:
-        text = raw.decode("utf-8-sig")  # a byte-order mark is accepted (L5)
-    except UnicodeDecodeError as error:
-        raise LabelError(
-            f"{source.name} is not UTF-8: byte {raw[error.start]:#04x} at offset {error.start}; save it as UTF-8",
-            code="E-LABEL-06",
-        ) from error
-    delimiter = "\t" if source.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=delimiter, restkey="_more", restval="", strict=True
-    )
-    lines: list[tuple[str, Mapping[str, str]]] = []
-    try:
-        for line in reader:
-            lines.append((f"line {reader.line_num}", line))
-            if "_more" in line:
-                raise LabelError(
-                    f"{printable(source.name)} line {reader.line_num} has more cells than the header; quote cells that "
-                    "hold a comma",
-                    code="E-LABEL-07",
-                )
-    except csv.Error as error:  # strict: an unclosed quote would swallow the rest of the table
-        raise LabelError(
-            f"{printable(source.name)} after line {reader.line_num}: {error}; look for an open quote", code="E-LABEL-07"
-        ) from error
-    return list(reader.fieldnames or ()), lines
-
-
-def _parquet(source: Path) -> _Lines:
-    try:
-        table = pq.read_table(source)
-        lines = table.to_pylist()
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{printable(source)} is not a readable Parquet file", code="E-DATA-10") from error
-    plain = [{k: _cell(v) for k, v in line.items()} for line in lines]
-    return list(table.column_names), [(f"row {number}", line) for number, line in enumerate(plain, start=1)]
-
-
-def _jsonl(source: Path) -> _Lines:
-    """One JSON object a line, as ``metadata.jsonl`` of Hugging Face."""
-    try:
-        texts = source.read_text(encoding="utf-8-sig").splitlines()
-        cells = [(number, json.loads(text)) for number, text in enumerate(texts, start=1) if text.strip()]
-        plain = [(number, {str(k): _cell(v) for k, v in line.items()}) for number, line in cells]
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{printable(source)} is not readable as one JSON object a line: {printable(error)}", code="E-DATA-10"
-        ) from error
-    names = list(dict.fromkeys(key for _, line in plain for key in line))
-    return names, [(f"line {number}", {name: line.get(name, "") for name in names}) for number, line in plain]
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124 - NaN, which is a missing value
-
-
 def _columns(source: Path, found: Sequence[str], **wanted: str | None) -> dict[str, str]:
     """Which column of the table plays which part; names are compared without case and outer spaces."""
     plain = {name.strip().casefold(): name for name in reversed(found)}
@@ -220,7 +158,16 @@ def _missing(source: Path, what: str, found: Sequence[str]) -> None:
     )
 
 
-def _row(root: Path, line: Mapping[str, str], columns: Mapping[str, str], where: str) -> RawRow:
+def _told(found: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Which columns tell how and of whom an image was made; those that play another part do not."""
+    plain = {name.strip().casefold(): name for name in reversed(found) if name not in columns.values()}
+    chosen = {part: next((plain[name] for name in names if name in plain), None) for part, names in _TOLD.items()}
+    return {part: name for part, name in chosen.items() if name is not None}
+
+
+def _row(
+    root: Path, line: Mapping[str, str], columns: Mapping[str, str], told: Mapping[str, str], where: str
+) -> RawRow:
     cells = {part: line[name].strip() for part, name in columns.items()}
     path = cells.get("path") or cells.get("id", "")
     if not path:
@@ -237,7 +184,14 @@ def _row(root: Path, line: Mapping[str, str], columns: Mapping[str, str], where:
         split=SPLIT_NAMES.get(split.casefold(), ""),
         patient=cells.get("patient", ""),
         where=where,
+        acquisition=tuple((part, value) for part, name in told.items() if (value := _fact(part, line[name]))),
     )
+
+
+def _fact(part: str, text: str) -> str:
+    """A cell as files would tell it."""
+    value = printable(text.strip())[:_LONGEST]
+    return {"female": "F", "f": "F", "male": "M", "m": "M"}.get(value.casefold(), value) if part == "sex" else value
 
 
 def _contained(root: Path, path: str, where: str) -> None:

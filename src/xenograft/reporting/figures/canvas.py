@@ -71,9 +71,7 @@ class Sheet:
 
     def finish(self, *, name: str, number: str, title: str, caption: str) -> Drawing:
         """Save as SVG and PDF, without dates, so that the same records give the same bytes."""
-        svg = io.StringIO()
-        self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        file = re.sub(r"'DejaVu Sans'(?:, [^;\"<]*?sans-serif)?", _FONT, svg.getvalue())
+        file = self._svg()
         return Drawing(
             name=name,
             number=number,
@@ -84,6 +82,15 @@ class Sheet:
             pdf=_pdf(self.figure),
             share=min(1.0, self.width / WIDTH),
         )
+
+    def panel(self, *, name: str, label: str) -> str:
+        """The inline SVG alone, for a figure that a page puts together from several; `label` is what it shows."""
+        return _inline(self._svg(), name, label)
+
+    def _svg(self) -> str:
+        svg = io.StringIO()
+        self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        return re.sub(r"'DejaVu Sans'(?:, [^;\"<]*?sans-serif)?", _FONT, svg.getvalue())
 
 
 def _pdf(figure: Figure) -> bytes:

@@ -1,0 +1,262 @@
+"""An evaluation's view -> sentences: what a reader wants first, and what each section says before its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xenograft.reporting import style
+from xenograft.reporting.evaluation_view import EvaluationView, Json, p_text, percent, span
+from xenograft.reporting.figures.decision import harms, helps
+
+_NO_VERDICT = "inconclusive"
+
+
+def in_short(view: EvaluationView) -> list[tuple[str, str]]:
+    """(name in bold or empty, sentence): one for each model, then choices, comparisons and what warns."""
+    found = [(name, _model(view, model)) for name, _, model in view.models]
+    found.append(("", choices(view)))
+    if view.several:
+        found += [("", sentence) for sentence in compared(view)]
+    found += [("", sentence) for sentence in _warnings(view)]
+    return found
+
+
+def choices(view: EvaluationView) -> str:
+    """What was chosen, and on which images."""
+    if view.validated:
+        counts = sorted({model["validation"]["images"] for model in view.record["models"]})
+        images = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        each = " for each model" if view.several else ""
+        what = "Thresholds other than 0.5, recalibration" if view.binary else "Recalibration"
+        return (
+            f"{what}, the cut-off for abstaining and the prediction sets were chosen on validation images ({images}"
+            f"{each}), none of a test patient; test was only measured."
+        )
+    given = any("given" in model["thresholds"] for model in view.record["models"])
+    measured = (
+        f"only 0.5{' and a threshold named in the table are' if given else ' is'} measured as threshold"
+        if view.binary
+        else "answers are the class of highest probability"
+    )
+    return f"Validation tables: not supplied. So {measured}, and nothing was chosen or recalibrated here."
+
+
+def compared(view: EvaluationView) -> list[str]:
+    """Which models differ, by which test; never that they are equal."""
+    if not view.binary:
+        return [
+            "With more than two classes there is no adjusted test of the mean AUROC; see the paired intervals in "
+            "section 2. An interval that holds 0 shows no difference, which is not the same as being equal."
+        ]
+    tested = [(a, b, pair) for a, b, pair in view.pairs if pair["adjusted_p"] is not None]
+    alpha = 1 - view.record["level"]
+    sure = [(a, b, pair) for a, b, pair in tested if pair["adjusted_p"] < alpha]
+    test = "Obuchowski's test, patients as clusters"
+    adjusted = f", p adjusted by Holm for {len(tested)} comparisons" if len(tested) > 1 else ""
+    sentences = []
+    if sure:
+        parts = [_ordered(a, b, pair) for a, b, pair in sure]
+        sentences.append(f"AUROC differs ({test}{adjusted}): {'; '.join(parts)}.")
+    others = [f"{a} and {b} ({_p(pair['adjusted_p'])})" for a, b, pair in tested if pair["adjusted_p"] >= alpha]
+    if others:
+        by = "" if sure else f" ({test}{adjusted})"
+        sentences.append(
+            f"No difference of AUROC is shown{by} between {'; '.join(others)}. That is not evidence that they are equal."
+        )
+    if len(tested) < len(view.pairs):
+        sentences.append(f"{style.plural(len(view.pairs) - len(tested), 'comparison')} could not be tested.")
+    return sentences + margins(view)
+
+
+def margins(view: EvaluationView) -> list[str]:
+    """What each pair's interval says about the margin; nothing without one."""
+    margin = view.record["margin"]
+    if margin is None:
+        return []
+    found = [f"{a} against {b}: {_margin(pair['margin'])}" for a, b, pair in view.pairs if pair["margin"]]
+    return [
+        f"Against a margin of {margin:g} AUROC, by the {view.level} interval of the difference: {'; '.join(found)}."
+    ]
+
+
+def trust(view: EvaluationView) -> list[str]:
+    """What recalibration did, model by model; that it was not possible, where it was not."""
+    said = []
+    for name, _, model in view.models:
+        before, after = model["calibration"]["metrics"]["log_loss"], model["recalibration"]
+        if after is None:
+            continue
+        then = after["calibration"]["metrics"]["log_loss"]
+        if before["value"] is None or then["value"] is None:
+            continue
+        change = (
+            f"{name}: recalibrated on validation, the log-loss on test goes from {_three(before)} to {_three(then)}"
+        )
+        worse = then["value"] > before["value"]
+        said.append(change + (": worse, as test is unlike validation." if worse else "."))
+    if not said:
+        why = "too few validation images of a class" if view.validated else "not supplied: validation tables"
+        said.append(f"Recalibration: {why}.")
+    return said
+
+
+def gain(view: EvaluationView) -> list[str]:
+    """For which thresholds each model helps, and on which scores the curve was drawn."""
+    said = []
+    for name, _, model in view.models:
+        curve = model["decision_curve"]
+        good, bad = helps(curve), harms(curve)
+        first = f"better than acting on all or on none at {_ranges(good)}" if good else "nowhere surely better"
+        last = f"; surely worse at {_ranges(bad)}" if bad else ""
+        scores = "recalibrated on validation" if curve["recalibrated"] else "as given, not recalibrated"
+        said.append(f"{name}: {first}{last} (scores {scores}).")
+    return said
+
+
+def caution_of_gain(view: EvaluationView) -> str:
+    """What a decision curve supposes."""
+    words = (
+        "A decision curve takes the scores for probabilities: where they are too high or too low, it acts at another "
+        "threshold than the one written below it."
+    )
+    if view.record["prevalence"] is not None:
+        stated = f"{100 * view.record['prevalence']:g} %"
+        words += (
+            f" Here the shares of the classes are restated at {stated}, but the scores are not: they still speak of "
+            f"the share among the images that they were fitted to. If that share is not {stated} too, the curve "
+            "understates what the model could gain, and where it is called worse, the scores may be at fault rather than the model."
+        )
+    return words
+
+
+def abstaining(view: EvaluationView) -> list[str]:
+    """What the cut-off chosen on validation does on test."""
+    said = []
+    for name, _, model in view.models:
+        if (found := model["abstention"]["at_target"]) is None:
+            continue
+        chose, target = found["chosen"], f"{100 * found['chosen']['target']:g} %"
+        if chose["share"] == 0:
+            said.append(
+                f"{name}: on validation no share could be shown to keep the target of {target}; it answers none."
+            )
+            continue
+        risk = found["patient_risk"]
+        said.append(
+            f"{name}: cut for at most {target} of answered patients with a wrong answer, it answers "
+            f"{percent(found['coverage'])} of test images, and {percent(risk)} of the answered patients get a wrong "
+            f"answer{_kept(risk, chose['target'])}."
+        )
+    return said or ["A cut-off for abstaining: not supplied, as it is chosen on validation tables."]
+
+
+def promised(view: EvaluationView) -> list[str]:
+    """Whether prediction sets hold what they promise on test."""
+    said = []
+    for name, _, model in view.models:
+        if (found := model["conformal"]) is None:
+            continue
+        card = found["card"]
+        short = [
+            f"{label} {percent(card['per_class'][str(k)]['coverage'])}"
+            for k, label in enumerate(view.classes)
+            if _below(card["per_class"][str(k)]["coverage"], card["target"])
+        ]
+        kept = f"; it misses the promised {100 * card['target']:g} % for {_and(short)}" if short else ""
+        said.append(
+            f"{name}: answers {percent(card['answered'])} of images by itself, of these {percent(card['accuracy'])} "
+            f"right{kept}."
+        )
+    why = "too few validation patients of a class" if view.validated else "not supplied: validation tables"
+    return said or [f"Prediction sets: {why}."]
+
+
+def _model(view: EvaluationView, model: Json) -> str:
+    policies = view.policies(model)
+    metrics = policies[0][1]["metrics"]
+    if not view.binary:
+        return (
+            f"mean AUROC {_with_level(metrics['auroc'], view)} over {len(view.classes)} classes, each against the rest "
+            f"(patients drawn anew); {percent(metrics['accuracy'])} of images are named rightly."
+        )
+    area = model["auroc"]["patients_as_clusters"]
+    parts = [
+        f"at {policy}: sensitivity {percent(entry['metrics']['recall'])}, specificity "
+        f"{percent(entry['metrics']['specificity'])}"
+        for policy, entry in policies
+    ]
+    return f"AUROC {_with_level(area, view)}, patients as clusters; {'; '.join(parts)}."
+
+
+def _warnings(view: EvaluationView) -> list[str]:
+    """Promises made on validation that test breaks."""
+    broken: dict[str, list[str]] = {}
+    for name, _, model in view.models:
+        cut, sets, chosen = model["abstention"]["at_target"], model["conformal"], model["chosen"]
+        if chosen is not None:
+            measured = model["scorecard"]["policies"]["youden"]["metrics"]
+            for what, metric in (("sensitivity", "recall"), ("specificity", "specificity")):
+                if _lost(chosen[what], measured[metric]):
+                    broken.setdefault(f"{what} at the chosen threshold", []).append(name)
+        if cut is not None and _above(cut["patient_risk"], cut["chosen"]["target"]):
+            broken.setdefault("the cut-off for abstaining", []).append(name)
+        if sets is not None and any(
+            _below(own["coverage"], sets["card"]["target"]) for own in sets["card"]["per_class"].values()
+        ):
+            broken.setdefault("the prediction sets", []).append(name)
+    if not broken:
+        return []
+    parts = [f"{what} of {_and(names)}" for what, names in broken.items()]
+    return [f"Test is unlike validation. Not kept on test is what validation promised of {'; of '.join(parts)}."]
+
+
+def _lost(left_out: Json, measured: Json) -> bool:
+    """Whether test lies wholly below what left-out validation patients had."""
+    return None not in (left_out["low"], measured["high"]) and bool(measured["high"] < left_out["low"])
+
+
+def _ordered(a: str, b: str, pair: Json) -> str:
+    high, low = (a, b) if pair["clustered_delong"]["difference"] > 0 else (b, a)
+    return f"{high} above {low} ({_p(pair['adjusted_p'])})"
+
+
+def _margin(found: Json) -> str:
+    extra = ", but worse" if found["worse"] and found["verdict"] in {"non-inferior", _NO_VERDICT} else ""
+    both = ", and within the margin both ways" if found["equivalent"] else ""
+    unshown = " (neither shown nor excluded)" if found["verdict"] == _NO_VERDICT else ""
+    return f"{found['verdict']}{unshown}{extra}{both}"
+
+
+def _kept(entry: Json, target: float) -> str:
+    return ": the target is not kept, test is unlike validation" if _above(entry, target) else ""
+
+
+def _above(entry: Json, limit: float) -> bool:
+    return entry["low"] is not None and bool(entry["low"] > limit)
+
+
+def _below(entry: Json, limit: float) -> bool:
+    return entry["high"] is not None and bool(entry["high"] < limit)
+
+
+def _with_level(entry: Json, view: EvaluationView) -> str:
+    return span(entry).replace("(", f"({view.level} interval ", 1)
+
+
+def _three(entry: Json) -> str:
+    return style.number(entry["value"])
+
+
+def _p(p: float) -> str:
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _ranges(found: Sequence[tuple[float, float]]) -> str:
+    return _and([f"{a:.2f}" if a == b else f"{a:.2f} to {b:.2f}" for a, b in found[:4]]) + (
+        " and elsewhere" if len(found) > 4 else ""
+    )
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
