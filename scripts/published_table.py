@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import xenograft
-from xenograft.evaluate.recovered import Estimate, count_metrics, recover
+from xenograft.evaluation.recovered import Estimate, count_metrics, recover
 from xenograft.reporting.checked_table import PairCheck, RowCheck, TableCheck
 from xenograft.reporting.printed_table import read_rows
 from xenograft.storage import atomic_write

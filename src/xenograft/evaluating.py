@@ -27,12 +27,14 @@ class EvaluationResult:
     """What `evaluate` made.
 
     Args:
-        record: see `xenograft.study.evaluated.evaluate_tables`. json: the same on disk. tables: as CSV.
+        record: see `xenograft.study.evaluated.evaluate_tables`. json: the same on disk. tables: as CSV. page:
+            for a browser.
     """
 
     record: dict[str, Any]
     json: Path
     tables: tuple[Path, ...]
+    page: Path
 
 
 def evaluate(
@@ -58,11 +60,13 @@ def evaluate(
         positive: the positive class of two. split: rows to take, where the tables name splits.
         prevalence: for predictive values. margin: of AUROC, stated beforehand. resamples: of the bootstrap.
         by: columns whose levels are subgroups, e.g. ``["sex", "age"]``.
-        output: folder for ``evaluation.json`` and CSV tables.
+        output: folder for ``index.html``, ``evaluation.json`` and CSV tables.
 
     Raises:
         XenograftError: tables that cannot be read, are not of the same images, or share patients with validation.
     """
+    from xenograft.reporting import evaluation_page  # late: it loads the plotting library
+
     folder = Path(output)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "evaluation.json").is_file()):
         raise UsageError(
@@ -97,8 +101,9 @@ def evaluate(
         if rows:
             write_csv(folder / f"{name}.csv", head, rows)
             written.append(folder / f"{name}.csv")
+    page = evaluation_page.render(record, folder)
     write_json(folder / "evaluation.json", record)  # last: a folder with it is an evaluation
-    return EvaluationResult(record, folder / "evaluation.json", tuple(written))
+    return EvaluationResult(record, folder / "evaluation.json", tuple(written), page)
 
 
 def _paths(places: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xenograft.evaluate.scorecard import scorecard
-from xenograft.evaluate.threshold import thresholds_for
+from xenograft.evaluation.scorecard import scorecard
+from xenograft.evaluation.threshold import thresholds_for
 from xenograft.study.record import Predictions, Study, StudyRecord, write_predictions, write_run, write_study
 
 from .makers import SKILL, make_study

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xenograft.errors import DataError, UsageError, XenograftError
-from xenograft.evaluate.recovered import Printed
+from xenograft.evaluation.recovered import Printed
 from xenograft.reporting.printed_table import read_cells, read_rows
 
 

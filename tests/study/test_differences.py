@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from xenograft.errors import DataError
-from xenograft.evaluate.metrics import binary_metrics, multiclass_metrics
-from xenograft.evaluate.multilabel import multilabel_metrics
+from xenograft.evaluation.metrics import binary_metrics, multiclass_metrics
+from xenograft.evaluation.multilabel import multilabel_metrics
 from xenograft.study.differences import compare_arms
 from xenograft.study.record import Predictions, RunRecord, Study, StudyRecord, write_predictions
 

@@ -108,6 +108,7 @@ BROKEN: dict[str, tuple[str, list[str], list[Any]]] = {
     "sum": ("E-DATA-37", ["id", "label", "p_x", "p_y"], [("a", "x", 0.7, 0.7)]),
     "one class": ("E-LABEL-10", ["id", "label", "score"], [("a", "ill", 0.1), ("b", "ill", 0.2)]),
     "foreign class": ("E-LABEL-18", ["id", "label", "p_x", "p_y"], [("a", "z", 0.5, 0.5)]),
+    "findings": ("E-DATA-37", ["id", "label_0", "label_1", "p_0", "p_1"], [("a", 1, 0, 0.9, 0.8)]),
     "nothing": ("E-LABEL-02", ["id", "label", "score"], []),
 }
 

@@ -27,7 +27,7 @@ from xenograft.auditing.trivial import (
     sampled,
     trivial_features,
 )
-from xenograft.evaluate.uncertainty import LEVEL, bootstrap, summary
+from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
 
 _MOST = 5_000  # images of each split; of larger ones whole patients are drawn
 _FEWEST = 10  # patients of each split; with fewer, nothing but a gross shift would be seen

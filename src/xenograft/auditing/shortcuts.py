@@ -32,7 +32,7 @@ from xenograft.auditing.trivial import (
     trivial_features,
 )
 from xenograft.data.label_sets import MISSING
-from xenograft.evaluate.metrics import ranking_metrics
+from xenograft.evaluation.metrics import ranking_metrics
 
 _WARNING, _NOTE = 0.70, 0.60
 _RESAMPLES = 400

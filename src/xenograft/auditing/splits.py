@@ -12,7 +12,7 @@ from xenograft.auditing.finding import Finding, Severity
 from xenograft.auditing.material import Material
 from xenograft.data.manifest import SPLITS
 from xenograft.errors import listed, printable
-from xenograft.evaluate.uncertainty import LEVEL, bootstrap, percentile_interval
+from xenograft.evaluation.uncertainty import LEVEL, bootstrap, percentile_interval
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -17,8 +17,8 @@ from xenograft.auditing.material import Material
 from xenograft.data.glance import STATISTICS
 from xenograft.data.label_sets import MISSING
 from xenograft.errors import DataError, printable
-from xenograft.evaluate.metrics import ranking_metrics
-from xenograft.evaluate.uncertainty import LEVEL, bootstrap, summary
+from xenograft.evaluation.metrics import ranking_metrics
+from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]

@@ -10,7 +10,7 @@ from xenograft.cli import options
 from xenograft.errors import UsageError, listed, printable
 
 if TYPE_CHECKING:
-    from xenograft.evaluate.recovered import Estimate, Reading
+    from xenograft.evaluation.recovered import Estimate, Reading
     from xenograft.reporting.checked_table import PairCheck, RowCheck, TableCheck
 
 _EXAMPLES = """\

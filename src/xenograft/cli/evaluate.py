@@ -70,3 +70,4 @@ def run(args: argparse.Namespace) -> None:
     for table in result.tables:
         display.wrote("Table", table)
     display.wrote("Everything, for programs", result.json)
+    display.wrote("Evaluation, open this page in a browser", result.page)

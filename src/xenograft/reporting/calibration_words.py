@@ -17,6 +17,11 @@ def verdict(metrics: Json) -> str:
     return ", ".join(found) or "no miscalibration shown"
 
 
+def shifted(metrics: Json) -> bool:
+    """Whether the scores are surely too high, or too low, as a whole."""
+    return bool(_level(metrics["in_the_large"]))
+
+
 def _level(entry: Json) -> str:
     if entry["low"] is None or entry["high"] is None:
         return ""

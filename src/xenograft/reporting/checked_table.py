@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from xenograft.errors import UsageError, listed
-from xenograft.evaluate.marginal_pairs import MarginalPair, marginal_pair
-from xenograft.evaluate.multiplicity import holm
-from xenograft.evaluate.recovered import Estimate, Ints, Recovery, estimates, recover
+from xenograft.evaluation.marginal_pairs import MarginalPair, marginal_pair
+from xenograft.evaluation.multiplicity import holm
+from xenograft.evaluation.recovered import Estimate, Ints, Recovery, estimates, recover
 from xenograft.reporting.printed_table import PrintedRow, PrintedTable
 
 Json = dict[str, Any]

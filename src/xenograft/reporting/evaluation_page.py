@@ -98,7 +98,7 @@ def _difference(a: str, b: str, pair: Json) -> dict[str, Any]:
         "delong": p_text(pair["delong"] and pair["delong"]["p"]),
         "accuracy": span(accuracy, metric="accuracy", signed=True, key="difference"),
         "mcnemar": p_text(pair["mcnemar"]["p"]),
-        "only": f"{pair['mcnemar']['b']:,} to {pair['mcnemar']['c']:,}",
+        "only": f"{pair['mcnemar']['b']:,} / {pair['mcnemar']['c']:,}",
         "verdict": "" if pair["margin"] is None else pair["margin"]["verdict"],
     }
 
@@ -111,8 +111,8 @@ def _step(reach: float) -> float:
 
 def _tables(view: EvaluationView) -> dict[str, Any]:
     makers = (
-        tables.results, tables.areas, tables.per_class, tables.chosen, tables.calibration, tables.answered,
-        tables.cuts, tables.sets, tables.predictive,
+        tables.results, tables.areas, tables.per_class, tables.chosen, tables.subgroups, tables.calibration,
+        tables.answered, tables.cuts, tables.sets, tables.predictive,
     )  # fmt: skip
     made = {make.__name__: make(view) for make in makers}
     return {name: table for name, table in made.items() if table is not None}

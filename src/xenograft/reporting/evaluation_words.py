@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xenograft.reporting import style
+from xenograft.reporting.calibration_words import shifted
 from xenograft.reporting.evaluation_view import EvaluationView, Json, p_text, percent, span
 from xenograft.reporting.figures.decision import harms, helps
 
 _NO_VERDICT = "inconclusive"
+_MOST = 6  # pairs or ranges that a sentence lists
+_NARROW = 0.025  # of threshold probability
+_FEW = 3  # models of which everything is said at once
 
 
 def in_short(view: EvaluationView) -> list[tuple[str, str]]:
@@ -16,7 +20,7 @@ def in_short(view: EvaluationView) -> list[tuple[str, str]]:
     found = [(name, _model(view, model)) for name, _, model in view.models]
     found.append(("", choices(view)))
     if view.several:
-        found += [("", sentence) for sentence in compared(view)]
+        found += [("", sentence) for sentence in compared(view, brief=True)]
     found += [("", sentence) for sentence in _warnings(view)]
     return found
 
@@ -41,31 +45,58 @@ def choices(view: EvaluationView) -> str:
     return f"Validation tables: not supplied. So {measured}, and nothing was chosen or recalibrated here."
 
 
-def compared(view: EvaluationView) -> list[str]:
-    """Which models differ, by which test; never that they are equal."""
+def compared(view: EvaluationView, *, brief: bool = False) -> list[str]:
+    """Which models differ, by which test; never that they are equal.
+
+    Args:
+        brief: of more than a few models only the one of highest AUROC is compared with each other one.
+    """
     if not view.binary:
-        return [
-            "With more than two classes there is no adjusted test of the mean AUROC; see the paired intervals in "
-            "section 2. An interval that holds 0 shows no difference, which is not the same as being equal."
-        ]
+        return _by_interval(view)
     tested = [(a, b, pair) for a, b, pair in view.pairs if pair["adjusted_p"] is not None]
+    shown, rest = tested, ""
+    if brief and len(view.names) > _FEW:
+        areas = {name: model["auroc"]["patients_as_clusters"]["value"] for name, _, model in view.models}
+        best = max(areas, key=lambda name: areas[name] or 0)
+        shown = [row for row in tested if best in row[:2]]
+        rest = f"{best} has the highest AUROC on test; all {len(tested)} comparisons stand in section 2."
     alpha = 1 - view.record["level"]
-    sure = [(a, b, pair) for a, b, pair in tested if pair["adjusted_p"] < alpha]
-    test = "Obuchowski's test, patients as clusters"
+    sure = [_ordered(*row) for row in shown if row[2]["adjusted_p"] < alpha]
+    others = [f"{a} and {b} ({_p(pair['adjusted_p'])})" for a, b, pair in shown if pair["adjusted_p"] >= alpha]
     adjusted = f", p adjusted by Holm for {len(tested)} comparisons" if len(tested) > 1 else ""
-    sentences = []
+    test = f" (Obuchowski's test, {_basis(view)}{adjusted})"
+    sentences = [rest] if rest else []
     if sure:
-        parts = [_ordered(a, b, pair) for a, b, pair in sure]
-        sentences.append(f"AUROC differs ({test}{adjusted}): {'; '.join(parts)}.")
-    others = [f"{a} and {b} ({_p(pair['adjusted_p'])})" for a, b, pair in tested if pair["adjusted_p"] >= alpha]
+        sentences.append(f"AUROC differs{test}: {'; '.join(sure)}.")
     if others:
-        by = "" if sure else f" ({test}{adjusted})"
         sentences.append(
-            f"No difference of AUROC is shown{by} between {'; '.join(others)}. That is not evidence that they are equal."
+            f"No difference of AUROC is shown{'' if sure else test} between {'; '.join(others)}. "
+            "That is not evidence that they are equal."
         )
     if len(tested) < len(view.pairs):
         sentences.append(f"{style.plural(len(view.pairs) - len(tested), 'comparison')} could not be tested.")
     return sentences + margins(view)
+
+
+def _by_interval(view: EvaluationView) -> list[str]:
+    """Of more than two classes: what the paired bootstrap of the mean AUROC shows, as no adjusted test is made."""
+    drawn = [(a, b, pair["metrics"]["auroc"]) for a, b, pair in view.pairs]
+    above = [(a, b, entry) for a, b, entry in drawn if _above(entry, 0)]
+    above += [(b, a, entry) for a, b, entry in drawn if _below(entry, 0)]
+    rest = len(drawn) - len(above)
+    adjusted = f", not adjusted for {len(drawn)} comparisons" if len(drawn) > 1 else ""
+    basis = f" (paired patient-cluster bootstrap, {view.level} intervals{adjusted})"
+    found = []
+    if above:
+        listed = "; ".join(f"{a} above {b}" for a, b, _ in above[:_MOST])
+        more = f" and {len(above) - _MOST} more, see section 2" if len(above) > _MOST else ""
+        found.append(f"Mean AUROC differs{basis}: {listed}{more}.")
+    if rest:
+        found.append(
+            f"For {style.plural(rest, 'pair')} no difference of mean AUROC is shown{'' if above else basis}. "
+            "That is not evidence that they are equal."
+        )
+    return found
 
 
 def margins(view: EvaluationView) -> list[str]:
@@ -92,8 +123,13 @@ def trust(view: EvaluationView) -> list[str]:
         change = (
             f"{name}: recalibrated on validation, the log-loss on test goes from {_three(before)} to {_three(then)}"
         )
-        worse = then["value"] > before["value"]
-        said.append(change + (": worse, as test is unlike validation." if worse else "."))
+        if _three(then) == _three(before):
+            said.append(f"{name}: recalibrated on validation, the log-loss on test stays {_three(then)}.")
+        elif then["value"] < before["value"]:
+            said.append(f"{change}.")
+        else:
+            unlike = view.binary and shifted(after["calibration"]["metrics"])
+            said.append(f"{change}: it did not help{', as test is unlike validation' if unlike else ''}.")
     if not said:
         why = "too few validation images of a class" if view.validated else "not supplied: validation tables"
         said.append(f"Recalibration: {why}.")
@@ -123,8 +159,8 @@ def caution_of_gain(view: EvaluationView) -> str:
         stated = f"{100 * view.record['prevalence']:g} %"
         words += (
             f" Here the shares of the classes are restated at {stated}, but the scores are not: they still speak of "
-            f"the share among the images that they were fitted to. If that share is not {stated} too, the curve "
-            "understates what the model could gain, and where it is called worse, the scores may be at fault rather than the model."
+            f"the share among the images that they were fitted to. If that is not {stated} too, the curve understates what "
+            "the model could gain, and where it is called worse, the scores may be at fault rather than the model."
         )
     return words
 
@@ -177,15 +213,19 @@ def _model(view: EvaluationView, model: Json) -> str:
     if not view.binary:
         return (
             f"mean AUROC {_with_level(metrics['auroc'], view)} over {len(view.classes)} classes, each against the rest "
-            f"(patients drawn anew); {percent(metrics['accuracy'])} of images are named rightly."
+            f"({_basis(view)}); {percent(metrics['accuracy'])} of images are named rightly."
         )
     area = model["auroc"]["patients_as_clusters"]
     parts = [
         f"at {policy}: sensitivity {percent(entry['metrics']['recall'])}, specificity "
         f"{percent(entry['metrics']['specificity'])}"
-        for policy, entry in policies
+        for policy, entry in (policies if len(view.names) <= _FEW else policies[-1:])
     ]
-    return f"AUROC {_with_level(area, view)}, patients as clusters; {'; '.join(parts)}."
+    return f"AUROC {_with_level(area, view)}, {_basis(view)}; {'; '.join(parts)}."
+
+
+def _basis(view: EvaluationView) -> str:
+    return "patients as clusters" if view.record["patients_known"] else "each image as a patient of its own"
 
 
 def _warnings(view: EvaluationView) -> list[str]:
@@ -249,13 +289,13 @@ def _three(entry: Json) -> str:
 
 def _p(p: float) -> str:
     text = p_text(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    return (f"p {text}" if text.startswith("<") else f"p = {text}").replace(" ", "\u00a0")
 
 
 def _ranges(found: Sequence[tuple[float, float]]) -> str:
-    return _and([f"{a:.2f}" if a == b else f"{a:.2f} to {b:.2f}" for a, b in found[:4]]) + (
-        " and elsewhere" if len(found) > 4 else ""
-    )
+    """Ranges of some width; the rest, which chance makes and unmakes, in a word."""
+    wide = [f"{a:.2f} to {b:.2f}" for a, b in found if b - a > _NARROW][:_MOST]
+    return _and(wide) + (" and at single points" if len(wide) < len(found) else "") if wide else "single points only"
 
 
 def _and(parts: Sequence[str]) -> str:

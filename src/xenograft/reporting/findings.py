@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from xenograft.evaluate.threshold import MIN_PER_CLASS
+from xenograft.evaluation.threshold import MIN_PER_CLASS
 from xenograft.reporting.groups import Group, Score, View
 
 FIXED = "fixed"

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from xenograft.errors import DataError, UsageError, listed, printable
-from xenograft.evaluate.recovered import RECOVERABLE, Printed
+from xenograft.evaluation.recovered import RECOVERABLE, Printed
 
 _ALIASES = {
     "accuracy": ("acc",),

@@ -15,8 +15,8 @@ from xenograft.backbones.catalog import BackboneSpec
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import Notice
-from xenograft.evaluate.metrics import binary_metrics, multiclass_metrics
-from xenograft.evaluate.multilabel import multilabel_metrics
+from xenograft.evaluation.metrics import binary_metrics, multiclass_metrics
+from xenograft.evaluation.multilabel import multilabel_metrics
 from xenograft.train.recipes import Recipe
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from xenograft.auditing.material import Material
 from xenograft.auditing.trivial import trivial_baseline, trivial_features
-from xenograft.evaluate.scorecard import scorecard
-from xenograft.evaluate.threshold import thresholds_for
+from xenograft.evaluation.scorecard import scorecard
+from xenograft.evaluation.threshold import thresholds_for
 
 _SEED = 0
 _UNUSED = 20  # resamples for an interval over validation and test together, which nobody needs

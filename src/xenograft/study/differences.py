@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from xenograft.errors import DataError
-from xenograft.evaluate.paired import (
+from xenograft.evaluation.paired import (
     paired_difference,
     paired_difference_multiclass,
     paired_difference_multilabel,
 )
-from xenograft.evaluate.threshold import FIXED
+from xenograft.evaluation.threshold import FIXED
 from xenograft.study.record import Predictions, Study
 
 _COMPARED = ("auroc", "accuracy", "f1", "average_precision")

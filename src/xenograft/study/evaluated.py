@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenograft.errors import DataError, UsageError, printable
-from xenograft.evaluate.abstention import abstention_card, choose_cut, decide
-from xenograft.evaluate.calibration import calibration_card
-from xenograft.evaluate.conformal import ConformalSets, conformal_card, patients_needed
-from xenograft.evaluate.delong import clustered_delong_interval, clustered_delong_test, delong_interval, delong_test
-from xenograft.evaluate.margin import noninferiority
-from xenograft.evaluate.mcnemar import mcnemar
-from xenograft.evaluate.multiplicity import holm
-from xenograft.evaluate.net_benefit import decision_curve
-from xenograft.evaluate.operating_points import Youden, chosen_with_uncertainty
-from xenograft.evaluate.paired import paired_difference, paired_difference_multiclass
-from xenograft.evaluate.predictive_values import clustered_predictive_intervals
-from xenograft.evaluate.recalibration import Platt, Temperature
-from xenograft.evaluate.reliability import reliability
-from xenograft.evaluate.scorecard import scorecard
-from xenograft.evaluate.subgroups import subgroup_card
-from xenograft.evaluate.threshold import FIXED, enough, thresholds_for
+from xenograft.evaluation.abstention import abstention_card, choose_cut, decide
+from xenograft.evaluation.calibration import calibration_card
+from xenograft.evaluation.conformal import ConformalSets, conformal_card, patients_needed
+from xenograft.evaluation.delong import clustered_delong_interval, clustered_delong_test, delong_interval, delong_test
+from xenograft.evaluation.margin import noninferiority
+from xenograft.evaluation.mcnemar import mcnemar
+from xenograft.evaluation.multiplicity import holm
+from xenograft.evaluation.net_benefit import decision_curve
+from xenograft.evaluation.operating_points import Youden, chosen_with_uncertainty
+from xenograft.evaluation.paired import paired_difference, paired_difference_multiclass
+from xenograft.evaluation.predictive_values import clustered_predictive_intervals
+from xenograft.evaluation.recalibration import Platt, Temperature
+from xenograft.evaluation.reliability import reliability
+from xenograft.evaluation.scorecard import scorecard
+from xenograft.evaluation.subgroups import subgroup_card
+from xenograft.evaluation.threshold import FIXED, enough, thresholds_for
 from xenograft.study.scored import Scored
 
 Json = dict[str, Any]

@@ -38,7 +38,7 @@ class RunRecord:
         best_epoch: the epoch validation chose; 0 where there are no epochs.
         thresholds: ``fixed`` (0.5) and, for two classes, ``youden`` (chosen on validation; absent if it was too small);
             for findings, ``youden`` is a list, one for each.
-        validation, test: scorecards, see `xenograft.evaluate.scorecard`.
+        validation, test: scorecards, see `xenograft.evaluation.scorecard`.
         test_opened: ISO time at which the test split was first read by this run, after every choice.
         timings: seconds for ``read``, ``embed``, ``fit``, ``evaluate``.
         peak_memory_mb: highest resident memory of the process so far, in MiB.

@@ -22,8 +22,8 @@ from xenograft.data.manifest import Manifest
 from xenograft.data.prepared import read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, UsageError, printable
-from xenograft.evaluate.scorecard import scorecard
-from xenograft.evaluate.threshold import thresholds_for
+from xenograft.evaluation.scorecard import scorecard
+from xenograft.evaluation.threshold import thresholds_for
 from xenograft.features.engine import choose_engine, torch_device
 from xenograft.storage import atomic_write, read_json, sha256_of
 from xenograft.study import environment

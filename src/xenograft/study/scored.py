@@ -7,7 +7,6 @@ Columns are found by name, without case: the image (``id``, ``path``, ``image``,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,12 +14,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.data.importers import SPLIT_NAMES, folded
+from xenograft.data.importers import SPLIT_NAMES
 from xenograft.data.importers.lines import SUFFIXES, lines_of
-from xenograft.data.label_names import is_negative
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
-from xenograft.evaluate.subgroups import age_bands
+from xenograft.evaluation.subgroups import age_bands
 from xenograft.storage import sha256_file
+from xenograft.study.score_columns import Rows, indices, positive_last, scores, two_classes
 
 _NAMES = {
     "id": ("id", "path", "image", "file", "filename", "file_name", "image_path", "image_id", "image index"),
@@ -32,9 +31,7 @@ _NAMES = {
     "threshold": ("threshold",),
 }
 _PREFIX = "p_"
-_Rows = list[tuple[str, Mapping[str, str]]]
 _MOST_LEVELS = 20
-_SUM_TOLERANCE = 0.01  # six decimals of a hundred classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +119,14 @@ def read_scored(
     rows, told, said = _labelled(rows, _told(rows, columns, labels, where), where)
     truth = told.column("label")
     patients = (told if "patient" in told.columns else _Told([line for _, line in rows], columns)).column("patient")
-    classes = tuple(name.removeprefix(_PREFIX) for name in names) if len(names) > 1 else _two(truth, positive, where)
-    scores = _scores(rows, names or [columns["score"]], where)
+    classes = (
+        tuple(name.removeprefix(_PREFIX) for name in names) if len(names) > 1 else two_classes(truth, positive, where)
+    )
+    table = scores(rows, names or [columns["score"]], where)
     if not names:
-        scores = np.concatenate([1 - scores, scores], axis=1)
+        table = np.concatenate([1 - table, table], axis=1)
     if len(classes) == 2:
-        classes, scores, guessed = _positive_last(classes, scores, positive, where)
+        classes, table, guessed = positive_last(classes, table, positive, where)
         said += guessed
     elif positive is not None:
         raise UsageError(f"--positive {positive!r}: {where} has {len(classes)} classes, not two", code="E-USAGE-07")
@@ -138,9 +137,9 @@ def read_scored(
         sha256=sha256_file(source),
         classes=classes,
         ids=ids,
-        labels=_indices(truth, classes, where),
+        labels=indices(truth, classes, where),
         patients=np.array([p or i for p, i in zip(patients, ids, strict=True)], dtype=np.str_),
-        probabilities=scores,
+        probabilities=table,
         patients_known=known,
         threshold=_threshold(rows, columns),
         groups=_groups(rows, told, by, where),
@@ -148,7 +147,7 @@ def read_scored(
     )
 
 
-def _read(source: Path, where: str) -> tuple[_Rows, dict[str, str], list[str]]:
+def _read(source: Path, where: str) -> tuple[Rows, dict[str, str], list[str]]:
     """Rows, the columns by part, and those of the classes; of one score for two classes, none."""
     if source.suffix.lower() not in SUFFIXES or not source.is_file():
         raise DataError(
@@ -161,6 +160,12 @@ def _read(source: Path, where: str) -> tuple[_Rows, dict[str, str], list[str]]:
             f"{where} has no column that names the image; columns found: {listed(found, most=12)}", code="E-LABEL-07"
         )
     names = [name for name in found if name.startswith(_PREFIX)]
+    if len(names) > 1 and any(name.startswith(("label_", "threshold_")) for name in found):
+        raise DataError(
+            f"{where} holds findings, of which an image may have several; classes that exclude each other can be "
+            "evaluated: give one finding as columns label and score",
+            code="E-DATA-37",
+        )
     if len(names) < 2 and "score" not in columns:
         raise LabelError(
             f"{where} has no columns p_CLASS, one for each class, and no column score; columns found: "
@@ -186,7 +191,7 @@ def named_apart(tables: Sequence[Scored], sources: Sequence[Path]) -> list[Score
     ]
 
 
-def _splits(lines: _Rows, column: str) -> set[str]:
+def _splits(lines: Rows, column: str) -> set[str]:
     return {SPLIT_NAMES.get(line[column].strip().casefold(), "") for _, line in lines}
 
 
@@ -197,8 +202,8 @@ def _columns(found: Sequence[str]) -> dict[str, str]:
 
 
 def _usable(
-    lines: _Rows, columns: Mapping[str, str], split: str | None, usual: str, where: str
-) -> tuple[_Rows, list[Notice]]:
+    lines: Rows, columns: Mapping[str, str], split: str | None, usual: str, where: str
+) -> tuple[Rows, list[Notice]]:
     """Rows of the split, without those whose image could not be read."""
     notices = []
     if "split" in columns:
@@ -240,7 +245,7 @@ class _Told:
         return ["" if name is None else line[name].strip() for line in self.lines]
 
 
-def _told(rows: _Rows, columns: Mapping[str, str], labels: Path | None, where: str) -> _Told:
+def _told(rows: Rows, columns: Mapping[str, str], labels: Path | None, where: str) -> _Told:
     """The rows' own table, or the lines of the table of labels that belong to them."""
     if labels is None:
         if "label" not in columns:
@@ -250,7 +255,7 @@ def _told(rows: _Rows, columns: Mapping[str, str], labels: Path | None, where: s
     theirs = _columns(found)
     if "id" not in theirs or "label" not in theirs:
         raise LabelError(
-            f"{printable(labels.name)} needs a column that names the image and one with its class; columns found: "
+            f"{printable(labels.name)} needs a column path or id and a column label; columns found: "
             f"{listed(found, most=12)}",
             code="E-LABEL-07",
         )
@@ -273,7 +278,7 @@ def _told(rows: _Rows, columns: Mapping[str, str], labels: Path | None, where: s
     return _Told([known[key] for key in keys], theirs, notices)
 
 
-def _labelled(rows: _Rows, told: _Told, where: str) -> tuple[_Rows, _Told, list[Notice]]:
+def _labelled(rows: Rows, told: _Told, where: str) -> tuple[Rows, _Told, list[Notice]]:
     """Without images whose true class is missing."""
     said = list(told.notices)
     kept = [k for k, label in enumerate(told.column("label")) if label]
@@ -285,7 +290,7 @@ def _labelled(rows: _Rows, told: _Told, where: str) -> tuple[_Rows, _Told, list[
     return [rows[k] for k in kept], replace(told, lines=[told.lines[k] for k in kept]), said
 
 
-def _groups(rows: _Rows, told: _Told, by: Sequence[str], where: str) -> dict[str, NDArray[np.str_]]:
+def _groups(rows: Rows, told: _Told, by: Sequence[str], where: str) -> dict[str, NDArray[np.str_]]:
     """(N,) levels of each column that is asked for, of the table of labels or of the rows' own; ages as bands."""
     groups = {}
     for asked in by:
@@ -315,79 +320,7 @@ def _banded(levels: NDArray[np.str_]) -> NDArray[np.str_]:
         return levels
 
 
-def _two(truth: Sequence[str], positive: str | None, where: str) -> tuple[str, ...]:
-    names = sorted(set(truth), key=lambda name: (not is_negative(name), name))
-    if len(names) != 2:
-        raise LabelError(
-            f"{where} has one score an image and the classes {listed(names)}; two classes are needed, or a column "
-            "p_CLASS for each",
-            code="E-LABEL-10",
-        )
-    if positive is None:
-        return tuple(names)
-    if positive not in names:
-        raise UsageError(f"--positive {positive!r}: the classes are {listed(names)}", code="E-USAGE-07")
-    return (next(name for name in names if name != positive), positive)
-
-
-def _positive_last(
-    classes: tuple[str, ...], scores: NDArray[np.float64], positive: str | None, where: str
-) -> tuple[tuple[str, ...], NDArray[np.float64], list[Notice]]:
-    """Two classes with the positive one last: as asked for, or the one that does not say "nothing found"."""
-    if positive is not None and positive not in classes:
-        raise UsageError(f"--positive {positive!r}: the classes of {where} are {listed(classes)}", code="E-USAGE-07")
-    negative = [is_negative(name) for name in classes]
-    notices = []
-    if positive is None and negative[0] == negative[1]:
-        message = f"{where}: positive class: {printable(classes[1])}, the later one; name another with --positive"
-        notices.append(Notice("W-LABEL-23", message))
-    if positive == classes[0] or (positive is None and negative == [False, True]):
-        return classes[::-1], np.ascontiguousarray(scores[:, ::-1]), notices
-    return classes, scores, notices
-
-
-def _scores(rows: _Rows, names: Sequence[str], where: str) -> NDArray[np.float64]:
-    """(N, C) probabilities, or (N, 1) of the positive class."""
-    table = np.empty((len(rows), len(names)))
-    for k, (place, line) in enumerate(rows):
-        for c, name in enumerate(names):
-            table[k, c] = _probability(line[name], f"{where} {place}, column {printable(name)}")
-        if len(names) > 1 and abs(table[k].sum() - 1) > _SUM_TOLERANCE:
-            raise DataError(
-                f"{where} {place}: the probabilities of its classes sum to {table[k].sum():.3f}, not to 1; findings of "
-                "which an image may have several cannot be evaluated from a table",
-                code="E-DATA-37",
-            )
-    return table / table.sum(axis=1, keepdims=True) if len(names) > 1 else table
-
-
-def _probability(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise DataError(
-            f"{where}: {printable(text)!r} is no probability; a number from 0 to 1 is needed (not a logit)",
-            code="E-DATA-37",
-        )
-    return value
-
-
-def _indices(truth: Sequence[str], classes: Sequence[str], where: str) -> NDArray[np.int64]:
-    index = {folded(name): k for k, name in enumerate(classes)}
-    strange = sorted({label for label in truth if folded(label) not in index})
-    if strange and all(label.isdecimal() and int(label) < len(classes) for label in set(truth)):
-        return np.array([int(label) for label in truth], dtype=np.int64)  # numbers of classes, as our own records hold
-    if strange:
-        raise LabelError(
-            f"{where}: true classes {listed(strange)} are none of those with a score: {listed(classes)}",
-            code="E-LABEL-18",
-        )
-    return np.array([index[folded(label)] for label in truth], dtype=np.int64)
-
-
-def _threshold(rows: _Rows, columns: Mapping[str, str]) -> float | None:
+def _threshold(rows: Rows, columns: Mapping[str, str]) -> float | None:
     texts = {line[columns["threshold"]].strip() for _, line in rows} if "threshold" in columns else set()
     if len(texts) != 1:
         return None

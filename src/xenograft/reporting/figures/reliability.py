@@ -12,7 +12,7 @@ from xenograft.reporting.figures.panels import HEAD, LEFT, SIDE, WIDTH, Panels, 
 from xenograft.reporting.figures.panels import panel as new_panel
 
 _POSITIVE, _NEGATIVE = "#D55E00", "#56B4E9"
-_BARS = 0.5  # inches of the histogram
+_BARS = 0.66  # inches of the histogram
 
 
 def reliability_panels(view: EvaluationView) -> Panels | None:
@@ -64,10 +64,10 @@ def _panel(view: EvaluationView, name: str, colour: str, found: Json, identifier
     bars.bar(edges, -down, color=_NEGATIVE, **look)
     bars.axhline(0, color=style.INK, linewidth=0.5)
     unit_ticks(bars, which="x")
-    bars.set(ylim=(-1.05 * top, 1.05 * top), yticks=[])
+    bars.set(ylim=(-1.7 * top, 1.7 * top), yticks=[])
     bars.spines["left"].set_visible(False)
     bars.set_xlabel(f"Predicted probability of {_short(view.classes[1])}", labelpad=1)
-    for y, words, ink in ((0.78, view.classes[1], _POSITIVE), (0.2, view.classes[0], "#2679AB")):
+    for y, words, ink in ((0.92, view.classes[1], _POSITIVE), (0.08, view.classes[0], "#2679AB")):
         side = 0.03 if y > 0.5 else 0.97
         bars.text(
             side, y, _short(words), color=ink, fontsize=6.4, transform=bars.transAxes, va="center",

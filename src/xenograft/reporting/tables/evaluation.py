@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xenograft.errors import printable
 from xenograft.reporting import style
 from xenograft.reporting.calibration_words import verdict
-from xenograft.reporting.evaluation_view import EvaluationView, Json, flat
+from xenograft.reporting.evaluation_view import EvaluationView, Json, flat, p_text
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 _RECALIBRATED = {"platt": "recalibrated (Platt)", "temperature": "recalibrated (temperature)"}
@@ -115,9 +116,10 @@ def chosen(view: EvaluationView) -> Table | None:
         "chosen",
         "The threshold that validation chose, and how far it would move",
         f"Rule: largest sensitivity + specificity (Youden). Threshold: range over {view.record['resamples']:,} draws "
-        "of validation patients. Left out: on the validation patients outside each draw, who had no part in the "
-        f"choice, with the central {100 * view.record['level']:g} % of draws. Test: {view.size}, {view.level} "
-        "intervals by patient-cluster bootstrap. Where test lies outside the range of the left-out patients, test is unlike validation.",
+        "of validation patients. Left out: on validation patients outside each draw, who had no part in the choice, "
+        f"with the central {100 * view.record['level']:g} % of draws. Test: {view.size}, {view.level} intervals by "
+        "patient-cluster bootstrap. Where test lies outside the range of the left-out patients, test is unlike "
+        "validation.",
         [
             _words("Model"),
             Column("Threshold"),
@@ -128,6 +130,55 @@ def chosen(view: EvaluationView) -> Table | None:
         ],
         rows,
     ) if rows else None  # fmt: skip
+
+
+def subgroups(view: EvaluationView) -> Table | None:
+    """Each level of each fact and its gap to the rest; None where no facts were asked for."""
+    rows: list[Sequence[str | Cell]] = []
+    policy, fewest, comparisons = "", 0, 0
+    for name, _, model in view.models:
+        card = model.get("subgroups")
+        if card is None:
+            continue
+        fewest, comparisons = card["fewest"], card["comparisons"]
+        first = name
+        for fact, of in card["groups"].items():
+            for level, entry in of["levels"].items():
+                policy, found = next(iter(entry["policies"].items()), (policy, {"metrics": {}, "gap": {}}))
+                metrics = [_cell(found["metrics"].get(m), metric=m) for m in ("auroc", "recall", "specificity")]
+                gap = found["gap"].get("auroc")
+                if not entry["policies"]:
+                    metrics = [Cell("too few"), Cell(""), Cell("")]
+                size = Cell(f"{entry['n']:,}", (style.plural(entry["patients"], "patient"),))
+                difference = _cell(gap, key="difference", signed=True) if gap else Cell("")
+                p = p_text(gap["p_holm"]) if gap else ""
+                rows.append((first, f"{printable(fact)}: {printable(level)}", size, *metrics, difference, p))
+                first = ""
+    if not rows:
+        return None
+    rule = (
+        f"threshold {view.record['models'][0]['thresholds']['fixed']:g}" if policy == "fixed" else "the first threshold"
+    )
+    at = f" at {rule}" if view.binary else ", means over classes"
+    return _table(
+        "subgroups",
+        "Results in subgroups",
+        f"Sensitivity and specificity{at}. Gap: AUROC of the group minus that of all other images; its p is of the "
+        f"same resamples and adjusted by Holm over the {comparisons} comparisons of each model. Too few: under "
+        f"{fewest} patients of a class. A gap that is not shown is not one that is absent. {view.size}; "
+        f"{view.bootstrap}.",
+        [
+            _words("Model"),
+            _words("Group"),
+            Column("Images"),
+            Column("AUROC"),
+            Column("Sensitivity (%)" if view.binary else "Recall (%)"),
+            Column("Specificity (%)"),
+            Column("Gap of AUROC"),
+            Column("p, Holm"),
+        ],
+        rows,
+    )
 
 
 def calibration(view: EvaluationView) -> Table:

@@ -1,0 +1,289 @@
+"""The page of an evaluation: what it says of good and poor models, what it must not do, and that it never overclaims."""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xenograft.reporting import evaluation_page, evaluation_words
+from xenograft.reporting.evaluation_view import EvaluationView, short_names
+from xenograft.reporting.figures.decision import harms, helps
+from xenograft.study.evaluated import evaluate_tables
+from xenograft.study.scored import Scored
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+BINARY = ("normal", "pneumonia")
+SECTIONS = ("good", "differ", "trust", "gain", "abstain", "predictive", "conduct")
+
+
+def scored(
+    name: str, skill: float, *, classes: Sequence[str] = BINARY, who: str = "t", tilt: float = 0.0, known: bool = True
+) -> Scored:
+    """300 images of 150 patients; `tilt` moves the scores of the last class, and of nobody else's truth."""
+    count, size = 300, len(classes)
+    labels = np.random.default_rng(sum(map(ord, who))).integers(0, size, count)
+    noise = np.random.default_rng(sum(map(ord, name + who))).normal(size=(count, size))
+    noise[np.arange(count), labels] += skill
+    noise[:, -1] += tilt
+    odds = np.exp(noise)
+    ids = tuple(f"{who}{k}" for k in range(count))
+    return Scored(
+        name=name,
+        sha256="ab" * 32,
+        classes=tuple(classes),
+        ids=ids,
+        labels=labels,
+        patients=np.array([f"{who}-{k // 2}" if known else ids[k] for k in range(count)]),
+        probabilities=odds / odds.sum(axis=1, keepdims=True),
+        patients_known=known,
+    )
+
+
+def made(tables: Sequence[Scored], validation: Sequence[Scored] = (), **options: Any) -> dict[str, Any]:
+    return {
+        "command": "xenograft evaluate a.csv",
+        "program": "xenograft 0",
+        **evaluate_tables(tables, validation, resamples=60, **options),
+    }
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[str, Any]:
+    skills = {"good.csv": 2.5, "fair.csv": 1.2, "alike.csv": 1.2}
+    tests = [scored(name, skill) for name, skill in skills.items()]
+    validation = [scored(name, skill, who="v") for name, skill in skills.items()]
+    return made(tests, validation, prevalence=0.5, margin=0.02)
+
+
+@pytest.fixture(scope="module")
+def several() -> dict[str, Any]:
+    classes = ("normal", "bacteria", "virus")
+    tests = [scored(name, skill, classes=classes) for name, skill in (("a.csv", 0.5), ("b.csv", 2.5))]
+    validation = [scored(name, skill, classes=classes, who="v") for name, skill in (("a.csv", 0.5), ("b.csv", 2.5))]
+    return made(tests, validation)
+
+
+@pytest.fixture(scope="module")
+def single() -> dict[str, Any]:
+    return made([scored("lone.csv", 1.5, known=False)])
+
+
+def text(record: dict[str, Any], folder: Path) -> str:
+    return evaluation_page.render(record, folder).read_text(encoding="utf-8")
+
+
+def words_of(html: str) -> str:
+    body = re.sub(r"<svg.*?</svg>|<style>.*?</style>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+class Loads(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if name in {"src", "srcset", "data", "xlink:href", "href", "action", "poster"}:
+                self.loads.append(str(value))
+
+
+def parsed(html: str) -> Loads:
+    found = Loads()
+    found.feed(html)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["full", "several", "single"])
+def test_it_is_one_file_that_loads_nothing(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    html = text(request.getfixturevalue(kind), tmp_path)
+    found = parsed(html)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert "script" not in found.tags
+    assert not found.handlers
+    assert all(target.startswith("#") for target in found.loads)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+@pytest.mark.parametrize("kind", ["full", "several", "single"])
+def test_every_section_is_there_and_every_anchor_leads_somewhere(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    found = parsed(text(request.getfixturevalue(kind), tmp_path))
+    assert [name for name in found.ids if name in SECTIONS] == list(SECTIONS)
+    assert len(set(found.ids)) == len(found.ids)
+    assert {target.removeprefix("#") for target in found.loads} <= set(found.ids)
+
+
+def test_two_classes_with_validation_have_all_figures_and_tables(full: dict[str, Any], tmp_path: Path) -> None:
+    found = parsed(text(full, tmp_path))
+    figures = {"figure-reliability", "figure-decision", "figure-coverage"}
+    tables = {"results", "areas", "chosen", "differences", "tests", "calibration", "answered", "cuts", "sets"}
+    assert figures | {f"table-{name}" for name in (*tables, "predictive")} <= set(found.ids)
+    assert found.tags.count("svg") == 3 * len(full["models"]) + len(full["comparisons"])
+
+
+def test_several_classes_have_no_reliability_but_each_class(several: dict[str, Any], tmp_path: Path) -> None:
+    html = text(several, tmp_path)
+    found = parsed(html)
+    assert "figure-coverage" in found.ids
+    assert "table-classes" in found.ids
+    assert not {"figure-reliability", "figure-decision", "table-predictive", "table-areas"} & set(found.ids)
+    assert "A reliability diagram is drawn for two classes only" in html
+
+
+def test_without_validation_what_lacks_is_named(single: dict[str, Any], tmp_path: Path) -> None:
+    said = words_of(text(single, tmp_path))
+    for missing in (
+        "Validation tables: not supplied",
+        "Threshold chosen on validation: not supplied",
+        "Recalibration: not supplied",
+        "A cut-off for abstaining: not supplied",
+        "Prediction sets: not supplied",
+        "Prevalence: not supplied",
+        "A second model to compare with: not supplied",
+    ):
+        assert missing in said
+
+
+def test_images_as_their_own_patients_are_said_first_and_in_every_caption(
+    single: dict[str, Any], full: dict[str, Any], tmp_path: Path
+) -> None:
+    html = text(single, tmp_path)
+    assert html.index("No patients are named") < html.index("In short")
+    assert "patients as clusters; at" not in html
+    captions = re.findall(r"(?:<figcaption>|class=\"caption\").*?(?:</figcaption>|</div>)", html, flags=re.DOTALL)
+    assert len(captions) == 7
+    for caption in captions:
+        assert "300 images, each counted as a patient of its own because none are named" in caption
+    for caption in re.findall(r"<figcaption>.*?</figcaption>", text(full, tmp_path / "known"), flags=re.DOTALL):
+        assert "300 images of 150 patients" in caption
+        assert "95 % interval" in caption
+
+
+def test_numbers_on_the_page_are_those_of_the_record(full: dict[str, Any], tmp_path: Path) -> None:
+    said = words_of(text(full, tmp_path))
+    for model, name in zip(full["models"], ("good", "fair", "alike"), strict=True):
+        area = model["auroc"]["patients_as_clusters"]
+        interval = f"{area['value']:.3f} (95 % interval {area['low']:.3f}–{area['high']:.3f})"
+        assert re.search(rf"{name}\s*: AUROC {re.escape(interval)}, patients as clusters", said)
+        card = model["scorecard"]["policies"]["fixed"]
+        (_, _), (missed, hit) = card["confusion"]
+        assert f"{hit} of {hit + missed}" in said
+        assert f"{model['thresholds']['youden']:.3f}, chosen on validation" in said
+    for pair in full["comparisons"]:
+        assert f"{pair['clustered_delong']['difference']:+.3f}".replace("-", "−") in said
+
+
+def test_a_difference_is_told_with_its_adjusted_p_and_none_is_never_called_equal(full: dict[str, Any]) -> None:
+    shown, unshown, margin = evaluation_words.compared(EvaluationView.of(full))
+    assert shown.startswith("AUROC differs (Obuchowski's test, patients as clusters, p adjusted by Holm for 3 comparis")
+    assert "good above fair" in shown
+    assert "good above alike" in shown
+    assert unshown.startswith("No difference of AUROC is shown between fair and alike")
+    assert unshown.endswith("That is not evidence that they are equal.")
+    assert "good against fair: superior" in margin
+    adjusted = next(pair["adjusted_p"] for pair in full["comparisons"] if pair["a"] == "fair.csv")
+    assert f"p = {adjusted:.3f}" in unshown.replace("\u00a0", " ")
+
+
+def test_significance_is_judged_after_adjustment(full: dict[str, Any]) -> None:
+    record = copy.deepcopy(full)
+    for pair in record["comparisons"]:
+        pair["clustered_delong"]["p"], pair["adjusted_p"] = 0.02, 0.06
+    assert not any("AUROC differs" in sentence for sentence in evaluation_words.compared(EvaluationView.of(record)))
+
+
+def test_several_classes_are_compared_by_interval(several: dict[str, Any]) -> None:
+    (sentence,) = evaluation_words.compared(EvaluationView.of(several))
+    assert sentence == "Mean AUROC differs (paired patient-cluster bootstrap, 95 % intervals): b above a."
+
+
+def test_a_test_set_unlike_validation_is_told_first(full: dict[str, Any]) -> None:
+    calm = evaluation_words.in_short(EvaluationView.of(full))
+    assert not any("unlike validation" in sentence for _, sentence in calm)
+    tilted = made([scored("m.csv", 2.5, tilt=2.5)], [scored("m.csv", 2.5, who="v")])
+    view = EvaluationView.of(tilted)
+    warning = evaluation_words.in_short(view)[-1][1]
+    assert warning.startswith("Test is unlike validation.")
+    assert "specificity at the chosen threshold of m" in warning
+    assert "the prediction sets of m" in warning
+    assert "too high as a whole" in str(evaluation_page._tables(view)["calibration"])
+
+
+def test_ranges_where_a_decision_gains_are_read_from_the_interval() -> None:
+    grid = [0.1, 0.2, 0.3, 0.4, 0.5]
+    curve = {
+        "grid": grid,
+        "model_over_default": {"low": [None, 0.1, 0.2, 0.0, 0.1], "high": [None, 1, 1, -0.1, 1]},
+    }
+    assert helps(curve) == [(0.2, 0.3), (0.5, 0.5)]
+    assert harms(curve) == [(0.4, 0.4)]
+
+
+def test_an_interval_without_width_is_not_printed_as_one(full: dict[str, Any], tmp_path: Path) -> None:
+    record = copy.deepcopy(full)
+    entry = record["models"][0]["scorecard"]["policies"]["fixed"]["metrics"]["recall"]
+    entry.update(value=1.0, low=1.0, high=1.0)
+    html = text(record, tmp_path)
+    assert "100.0–100.0" not in html
+    assert "no interval*" in html
+
+
+def test_the_forest_lies_where_its_numbers_say(full: dict[str, Any]) -> None:
+    found = evaluation_page.differences(EvaluationView.of(full))
+    assert found is not None
+    ticks = {label: at for at, label in found["ticks"]}
+    assert ticks["0"] == found["zero"]
+    for row in found["rows"]:
+        low, value, high = row["places"]
+        assert 0 <= low <= value <= high <= 1000
+        assert (value > found["zero"]) == (row["value"] > 0)
+    assert found["margin"] < found["zero"]
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    classes = ("normal", HOSTILE)
+    tests = [scored(f"{HOSTILE}{k}\u202e\n.csv", 1.0 + k, classes=classes) for k in range(2)]
+    record = made(tests, [scored(table.name, 1.0, classes=classes, who="v") for table in tests], prevalence=0.1)
+    record["command"] = f"xenograft evaluate '{HOSTILE}'"
+    record["notices"] = [HOSTILE]
+    html = text(record, tmp_path)
+    found = parsed(html)
+    assert "img" not in found.tags
+    assert not found.handlers
+    assert "\u202e" not in html
+    assert "&lt;img" in html
+
+
+def test_the_same_record_gives_the_same_bytes_in_little_time(full: dict[str, Any], tmp_path: Path) -> None:
+    first = text(full, tmp_path / "a")
+    start = time.perf_counter()
+    second = text(full, tmp_path / "b")
+    assert time.perf_counter() - start < 3
+    assert first == second
+
+
+def test_names_lose_only_the_ending_they_share() -> None:
+    assert short_names(["a-probe-s0/predictions.parquet", "b-probe-s0/predictions.parquet"]) == ("a", "b")
+    assert short_names(["ours.csv", "theirs.csv"]) == ("ours", "theirs")
+    assert short_names(["x/a.csv", "a.csv"]) == ("x/a", "a")
+    assert short_names(["a.csv", "-a.csv"]) == ("a.csv", "-a.csv") or short_names(["a.csv", "-a.csv"]) == ("a", "-a")
+    assert short_names(["run.v2.csv"]) == ("run.v2",)
