@@ -6,6 +6,7 @@ from xenograft.evaluation.metrics import METRICS, binary_metrics, multiclass_met
 from xenograft.evaluation.multilabel import multilabel_metrics
 from xenograft.evaluation.paired import paired_difference, paired_difference_multiclass, paired_difference_multilabel
 from xenograft.evaluation.scorecard import scorecard
+from xenograft.evaluation.uncertainty import cluster_weights
 
 N = 200
 LABELS = np.arange(N) % 2
@@ -27,7 +28,7 @@ def rng():
 def test_identical_arms_do_not_differ():
     got = paired_difference(LABELS, arm(1, 1), arm(1, 1), PATIENTS, **OPTIONS, rng=rng())
     assert tuple(got) == METRICS
-    assert all(v == {"difference": 0, "low": 0, "high": 0} for v in got.values())
+    assert all(v == {"difference": 0, "low": 0, "high": 0, "p": 1} for v in got.values())
 
 
 def test_the_difference_is_a_minus_b():
@@ -75,7 +76,7 @@ def test_seeds_are_averaged_within_each_resample():
 
 def test_undefined_differences_are_none():
     got = paired_difference(np.ones(N, dtype=int), arm(1, 1), arm(2, 1), PATIENTS, **OPTIONS, rng=rng())
-    assert got["auroc"] == {"difference": None, "low": None, "high": None}
+    assert got["auroc"] == {"difference": None, "low": None, "high": None, "p": None}
 
 
 def test_multiclass():
@@ -117,7 +118,7 @@ def test_identical_arms_of_findings_do_not_differ():
     labels, scores = findings(1, 1)
     got = paired_difference_multilabel(labels, scores, scores, PATIENTS, resamples=50, rng=rng())
     assert tuple(got) == METRICS
-    assert all(v == {"difference": 0, "low": 0, "high": 0} for v in got.values())
+    assert all(v == {"difference": 0, "low": 0, "high": 0, "p": 1} for v in got.values())
 
 
 @pytest.mark.parametrize("cuts", [0.5, [0.4, 0.5, 0.6]])
@@ -153,3 +154,13 @@ def test_unusable_findings():
         paired_difference_multilabel(labels, [], good, PATIENTS, rng=rng())
     with pytest.raises(DataError, match="one for each of 3 findings"):
         paired_difference_multilabel(labels, good, good, PATIENTS, thresholds=[0.5, 0.5], rng=rng())
+
+
+def test_p_is_the_share_of_resamples_beyond_zero():
+    a, b = arm(1, 0.9), arm(2, 0.7)
+    got = paired_difference(LABELS, a, b, PATIENTS, **OPTIONS, rng=rng())["auroc"]
+    weights = cluster_weights(LABELS, PATIENTS, resamples=OPTIONS["resamples"], rng=rng()).astype(float)
+    one, two = (binary_metrics(LABELS, s, threshold=0.5, weights=weights)["auroc"] for s in (a, b))
+    beyond = min((one - two <= 0).sum(), (one - two >= 0).sum())
+    assert got["p"] == pytest.approx(min(1, 2 * (beyond + 1) / (len(one) + 1)))
+    assert 2 / (len(one) + 1) <= got["p"] <= 1

@@ -282,6 +282,8 @@ def comparisons(
                                 "difference": value,
                                 "low": value - 0.026,
                                 "high": value + 0.026,
+                                "p": 0.001 if value > 0.026 else 0.2,
+                                "p_holm": 0.04 if value > 0.026 else 1.0,
                                 "resamples": 2000,
                             }
                         )

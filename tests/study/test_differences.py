@@ -88,3 +88,10 @@ def test_l18_runs_on_other_images_are_not_compared(tmp_path: Path) -> None:
     study = make(tmp_path, FINDINGS, ids={1: [f"j{k}" for k in range(N)]})
     with pytest.raises(DataError, match="E-LABEL-18"):
         compare_arms(study, resamples=20)
+
+
+def test_every_p_is_adjusted_for_all_comparisons(tmp_path: Path) -> None:
+    rows = compare_arms(make(tmp_path, TWO), resamples=100)
+    smallest = min(rows, key=lambda row: row["p"])
+    assert smallest["p_holm"] == pytest.approx(min(1.0, smallest["p"] * len(rows)))
+    assert all(row["p"] <= row["p_holm"] <= 1 for row in rows)

@@ -27,7 +27,7 @@ from xenograft.evaluation.metrics import (
 )
 from xenograft.evaluation.multilabel import check_multilabel, check_thresholds, finding_tables, prepare
 from xenograft.evaluation.threshold import FIXED
-from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
+from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary, two_sided
 
 Arm: TypeAlias = Callable[[Floats], list[dict[str, Floats]]]
 
@@ -56,7 +56,8 @@ def paired_difference(
         level: of the interval.
 
     Returns:
-        metric -> ``difference`` (a minus b on all images), ``low``, ``high``; None where undefined.
+        metric -> ``difference`` (a minus b on all images), ``low``, ``high`` and ``p`` (see `two_sided`); None where
+        undefined.
 
     Raises:
         DataError: unusable arrays, or thresholds that do not match the seeds.
@@ -126,7 +127,10 @@ def _difference(
 
     drawn = bootstrap(statistic, labels, patients, resamples=resamples, rng=rng)
     whole = statistic(np.ones((1, len(labels))))
-    return {m: summary(float(whole[m][0]), drawn[m], level=level, key="difference") for m in METRICS}
+    found = {m: summary(float(whole[m][0]), drawn[m], level=level, key="difference") for m in METRICS}
+    for metric, entry in found.items():
+        entry["p"] = None if entry["low"] is None else two_sided(drawn[metric])
+    return found
 
 
 def _binary_arm(

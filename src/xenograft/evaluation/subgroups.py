@@ -26,7 +26,7 @@ from xenograft.evaluation.metrics import (
 from xenograft.evaluation.multilabel import check_multilabel, check_thresholds, finding_tables, prepare
 from xenograft.evaluation.multiplicity import holm
 from xenograft.evaluation.scorecard import ARGMAX
-from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
+from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary, two_sided
 
 FEWEST = 20
 """Patients of each class below which a level is left out. In a simulation without any gap, intervals of 95 % held the
@@ -246,7 +246,7 @@ class _Results:
         entry: Json = summary(float(difference[0]), resampled, level=self.level, key="difference")
         policy, finding, metric = place
         if metric in self.tested and finding in self.task.findings:
-            entry["p"] = None if entry["difference"] is None or entry["low"] is None else _two_sided(resampled)
+            entry["p"] = None if entry["difference"] is None or entry["low"] is None else two_sided(resampled)
             once = ("" if metric in WITHOUT_THRESHOLD else policy, finding, metric)
             self.gaps.setdefault((frozenset({inside.key, outside.key}), once), []).append(entry)
         return entry
@@ -316,13 +316,6 @@ def _measured(inside: _Side, outside: _Side) -> list[_Side]:
     """Those of the two that show in the card."""
     enough = [(a["enough"], a["enough"] and b["enough"]) for a, b in zip(inside.sizes, outside.sizes, strict=True)]
     return [side for side, shows in zip((inside, outside), zip(*enough, strict=True), strict=True) if any(shows)]
-
-
-def _two_sided(resampled: Floats) -> float:
-    """Twice the smaller share of resampled differences (B,) at or beyond zero, nan left out."""
-    known = resampled[~np.isnan(resampled)]
-    beyond = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (1 + beyond) / (1 + known.size))
 
 
 def _adjust(gaps: Mapping[Any, list[Json]]) -> Json:

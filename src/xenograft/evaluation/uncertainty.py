@@ -123,6 +123,17 @@ def summary(value: float, resampled: Floats, *, level: float, key: str = "value"
     return {name: None if np.isnan(v) else float(v) for name, v in ((key, value), ("low", low), ("high", high))}
 
 
+def two_sided(resampled: Floats) -> float:
+    """p of a difference: twice the smaller share of resampled differences (B,) at or beyond zero, nan left out.
+
+    One is added above and below (Davison & Hinkley 1997, Bootstrap Methods and their Application, chapter 4), so that
+    it is never below 2 / (B + 1).
+    """
+    known = resampled[~np.isnan(resampled)]
+    beyond = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (1 + beyond) / (1 + known.size))
+
+
 def wilson(successes: int, total: int, level: float = LEVEL) -> tuple[float, float]:
     """Score interval of a proportion (Wilson 1927), for one image per patient; (nan, nan) for nothing of nothing.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xenograft.errors import DataError
+from xenograft.evaluation.multiplicity import holm
 from xenograft.evaluation.paired import (
     paired_difference,
     paired_difference_multiclass,
@@ -21,8 +22,11 @@ _COMPARED = ("auroc", "accuracy", "f1", "average_precision")
 
 
 def compare_arms(study: Study, *, resamples: int) -> list[dict[str, Any]]:
-    """Paired patient-cluster bootstrap of every pair of recipes of one backbone, means over seeds."""
-    rows = []
+    """Paired patient-cluster bootstrap of every pair of recipes of one backbone, means over seeds.
+
+    Each row has ``p`` and ``p_holm``, adjusted for all comparisons of the study.
+    """
+    rows: list[dict[str, Any]] = []
     places = dict.fromkeys((run.backbone, run.lr_scale) for run in study.runs)
     for backbone, scale in places:
         group = [run for run in study.runs if (run.backbone, run.lr_scale) == (backbone, scale)]
@@ -35,7 +39,8 @@ def compare_arms(study: Study, *, resamples: int) -> list[dict[str, Any]]:
                 {"backbone": backbone, "lr_scale": scale, "a": a, "b": b, "metric": m, **d, "resamples": resamples}
                 for m, d in _difference(arms[0], arms[1], resamples).items()
             ]
-    return rows
+    adjusted = holm({str(number): row["p"] for number, row in enumerate(rows)})["adjusted"]
+    return [{**row, "p_holm": p} for row, p in zip(rows, adjusted.values(), strict=True)]
 
 
 def _difference(a: Sequence[Predictions], b: Sequence[Predictions], resamples: int) -> dict[str, dict[str, Any]]:

@@ -93,7 +93,8 @@ class StudyRecord:
             ``baseline`` (`xenograft.study.baseline`; None until the runs are finished).
         environment: ``python``, ``platform``, ``cpu``, ``cores``, ``memory_gb``, ``gpu``, ``packages``.
         comparisons: paired differences on test, one mapping each: ``backbone``, ``lr_scale``, ``a``, ``b`` (recipes;
-            the difference is a minus b), ``metric``, ``difference``, ``low``, ``high``, ``resamples``.
+            the difference is a minus b), ``metric``, ``difference``, ``low``, ``high``, ``p``, ``p_holm`` (adjusted for
+            all of them), ``resamples``.
         seconds: wall-clock time of the study, all sessions together.
     """
 

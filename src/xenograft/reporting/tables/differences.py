@@ -24,7 +24,8 @@ def differences(view: View) -> Table | None:
         number="Table S1",
         title=f"Paired differences on the test set ({view.test_size()})",
         caption=f"First recipe minus second, on the same images. Interval: {view.level}, paired patient-cluster "
-        f"bootstrap. {style.plural(len(rows), 'comparison')} in all; the intervals are not adjusted for their number. "
+        f"bootstrap. {style.plural(len(rows), 'comparison')} in all; the intervals are not adjusted for their number."
+        f"{_tested(ordered)} "
         f"Differences of rates are in percentage points.{loss}{mean}",
         columns=(
             Column("Model", words=True, csv=("backbone",)),
@@ -32,6 +33,7 @@ def differences(view: View) -> Table | None:
             Column("Measure", words=True, csv=("metric",)),
             Column("Difference", csv=("difference",)),
             Column("Interval", csv=("low", "high", "resamples")),
+            Column("p, adjusted", csv=("p", "p_holm")),
             Column("Reading", words=True, csv=("reading",)),
         ),
         blocks=(Block("", rows),),
@@ -46,6 +48,22 @@ def reading(comparison: dict[str, Any]) -> str:
     if low <= 0 <= high:
         return "no difference shown"
     return f"{style.recipe_name(comparison['a'] if low > 0 else comparison['b'])} higher"
+
+
+def _tested(comparisons: list[dict[str, Any]]) -> str:
+    """What the column of p says; nothing where a record has none."""
+    known = [c for c in comparisons if c.get("p") is not None]
+    if not known:
+        return ""
+    least = 2 / (min(c["resamples"] for c in known) + 1) * len(known)
+    floor = f"; none can be below {least:.3f}" if least > 0.01 else ""
+    return f" p: two-sided, from the same resamples, adjusted for all {len(known)} of them (Holm){floor}."
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _pair(c: dict[str, Any]) -> tuple[str, float, str, str]:
@@ -73,6 +91,7 @@ def _row(c: dict[str, Any], *, first: bool) -> Row:
             Cell(style.metric_name(metric), raw=(metric,)),
             Cell(style.number(c.get("difference"), metric=metric, signed=True), raw=(c.get("difference"),)),
             Cell(style.interval(low, high, metric=metric, signed=True), raw=(low, high, c.get("resamples"))),
+            Cell(_p(c.get("p_holm")), raw=(c.get("p"), c.get("p_holm"))),
             Cell(reading(c), raw=(reading(c),)),
         )
     )
