@@ -1,4 +1,4 @@
-"""The page of an evaluation: what it says of good and poor models, what it must not do, and that it never overclaims."""
+"""The page of an evaluation: what it says of good and poor models, that it loads nothing, and never overclaims."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xenograft.cli.main import main
 from xenograft.reporting import evaluation_page, evaluation_words
 from xenograft.reporting.evaluation_view import EvaluationView, short_names
 from xenograft.reporting.figures.decision import harms, helps
@@ -222,7 +224,7 @@ def test_a_test_set_unlike_validation_is_told_first(full: dict[str, Any]) -> Non
     tilted = made([scored("m.csv", 2.5, tilt=2.5)], [scored("m.csv", 2.5, who="v")])
     view = EvaluationView.of(tilted)
     warning = evaluation_words.in_short(view)[-1][1]
-    assert warning.startswith("Test is unlike validation.")
+    assert warning.startswith("Test looks unlike validation.")
     assert "specificity at the chosen threshold of m" in warning
     assert "the prediction sets of m" in warning
     assert "too high as a whole" in str(evaluation_page._tables(view)["calibration"])
@@ -259,6 +261,21 @@ def test_the_forest_lies_where_its_numbers_say(full: dict[str, Any]) -> None:
     assert found["margin"] < found["zero"]
 
 
+def test_subgroups_are_shown_with_their_gaps_and_small_ones_named(tmp_path: Path) -> None:
+    table = scored("m.csv", 1.5)
+    odd = np.array([int(p.split("-")[1]) % 2 for p in table.patients])
+    sex = np.where(odd == 1, "F", "M")
+    sex[:4] = HOSTILE
+    record = made([replace(table, groups={"sex": sex})])
+    html = text(record, tmp_path)
+    assert "table-subgroups" in parsed(html).ids
+    levels = record["models"][0]["subgroups"]["groups"]["sex"]["levels"]
+    gap = levels["F"]["policies"]["fixed"]["gap"]["auroc"]
+    assert f"{gap['difference']:+.3f}".replace("-", "−") in html
+    assert "img" not in parsed(html).tags
+    assert "too few" in html
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     classes = ("normal", HOSTILE)
     tests = [scored(f"{HOSTILE}{k}\u202e\n.csv", 1.0 + k, classes=classes) for k in range(2)]
@@ -281,9 +298,21 @@ def test_the_same_record_gives_the_same_bytes_in_little_time(full: dict[str, Any
     assert first == second
 
 
+def test_the_verb_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = scored("m.csv", 1.5)
+    lines = [
+        f"{i},{BINARY[k]},{p[1]:.6f}" for i, k, p in zip(table.ids, table.labels, table.probabilities, strict=True)
+    ]
+    (tmp_path / "m.csv").write_text("\n".join(["id,label,score", *lines]), encoding="utf-8")
+    assert main(["evaluate", str(tmp_path / "m.csv"), "--resamples", "40", "-o", str(tmp_path / "out")]) == 0
+    html = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "No patients are named" in html
+    assert "open this page in a browser" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_names_lose_only_the_ending_they_share() -> None:
     assert short_names(["a-probe-s0/predictions.parquet", "b-probe-s0/predictions.parquet"]) == ("a", "b")
     assert short_names(["ours.csv", "theirs.csv"]) == ("ours", "theirs")
     assert short_names(["x/a.csv", "a.csv"]) == ("x/a", "a")
-    assert short_names(["a.csv", "-a.csv"]) == ("a.csv", "-a.csv") or short_names(["a.csv", "-a.csv"]) == ("a", "-a")
+    assert short_names(["a.csv", "-a.csv"]) == ("a", "-a")
     assert short_names(["run.v2.csv"]) == ("run.v2",)

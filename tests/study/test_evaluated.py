@@ -186,3 +186,15 @@ def test_subgroups_come_from_either_table(files: dict[str, Path], tmp_path: Path
     assert (tmp_path / "e" / "subgroups.csv").is_file()
     with pytest.raises(XenograftError, match="E-LABEL-07"):
         xenograft.evaluate(files["good"], by=["scanner"], output=tmp_path / "f")
+
+
+def test_net_benefit_at_another_prevalence_restates_the_scores_too(
+    record: dict[str, Any], files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Scores that are right for validation's share of positives are too high where positives are rare."""
+    curve = record["models"][0]["decision_curve"]
+    assert curve["restated"]
+    assert min(gain for gain in curve["model_over_default"]["value"] if gain is not None) > -0.01
+    plain = xenograft.evaluate(files["good"], prevalence=0.05, resamples=100, output=tmp_path / "e").record
+    assert not plain["models"][0]["decision_curve"]["restated"]
+    assert min(plain["models"][0]["decision_curve"]["model_over_default"]["value"]) < -0.05

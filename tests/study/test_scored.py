@@ -145,3 +145,13 @@ def test_files_called_alike_are_told_apart(tmp_path: Path) -> None:
     ]
     tables = named_apart([read_scored(place) for place in places], places)
     assert [t.name for t in tables] == ["x", "y"]
+
+
+def test_tables_of_a_study_take_their_names_from_its_record(tmp_path: Path) -> None:
+    run = tmp_path / "study" / "runs" / "one"
+    run.mkdir(parents=True)
+    (tmp_path / "study" / "study.json").write_text('{"classes": ["normal", "ill"]}')
+    rows = [(r[0], int(r[1] == "ill"), 1 - r[3], r[3]) for r in ROWS]
+    found = read_scored(table(run / "predictions.csv", ["id", "label", "p_0", "p_1"], rows))
+    assert found.classes == ("normal", "ill")
+    assert found.labels.tolist() == [1, 0, 1, 0]

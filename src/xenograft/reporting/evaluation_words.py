@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from xenograft.reporting import style
+from xenograft.reporting import promises, style
 from xenograft.reporting.calibration_words import shifted
 from xenograft.reporting.evaluation_view import EvaluationView, Json, p_text, percent, span
 from xenograft.reporting.figures.decision import harms, helps
@@ -75,7 +76,7 @@ def compared(view: EvaluationView, *, brief: bool = False) -> list[str]:
         )
     if len(tested) < len(view.pairs):
         sentences.append(f"{style.plural(len(view.pairs) - len(tested), 'comparison')} could not be tested.")
-    return sentences + margins(view)
+    return sentences + margins(view, brief=brief)
 
 
 def _by_interval(view: EvaluationView) -> list[str]:
@@ -99,12 +100,15 @@ def _by_interval(view: EvaluationView) -> list[str]:
     return found
 
 
-def margins(view: EvaluationView) -> list[str]:
-    """What each pair's interval says about the margin; nothing without one."""
+def margins(view: EvaluationView, *, brief: bool = False) -> list[str]:
+    """What each pair's interval says about the margin, or a count of verdicts; nothing without a margin."""
     margin = view.record["margin"]
     if margin is None:
         return []
     found = [f"{a} against {b}: {_margin(pair['margin'])}" for a, b, pair in view.pairs if pair["margin"]]
+    if brief and len(view.names) > _FEW:
+        tally = Counter(pair["margin"]["verdict"] for _, _, pair in view.pairs if pair["margin"])
+        found = [f"{verdict} in {count} of {tally.total()} pairs" for verdict, count in tally.most_common()]
     return [
         f"Against a margin of {margin:g} AUROC, by the {view.level} interval of the difference: {'; '.join(found)}."
     ]
@@ -129,7 +133,7 @@ def trust(view: EvaluationView) -> list[str]:
             said.append(f"{change}.")
         else:
             unlike = view.binary and shifted(after["calibration"]["metrics"])
-            said.append(f"{change}: it did not help{', as test is unlike validation' if unlike else ''}.")
+            said.append(f"{change}: it did not help{', as test looks unlike validation' if unlike else ''}.")
     if not said:
         why = "too few validation images of a class" if view.validated else "not supplied: validation tables"
         said.append(f"Recalibration: {why}.")
@@ -142,8 +146,8 @@ def gain(view: EvaluationView) -> list[str]:
     for name, _, model in view.models:
         curve = model["decision_curve"]
         good, bad = helps(curve), harms(curve)
-        first = f"better than acting on all or on none at {_ranges(good)}" if good else "nowhere surely better"
-        last = f"; surely worse at {_ranges(bad)}" if bad else ""
+        first = f"better than acting on all or on none at {_ranges(good)}" if good else "nowhere shown to be better"
+        last = f"; worse at {_ranges(bad)}" if bad else ""
         scores = "recalibrated on validation" if curve["recalibrated"] else "as given, not recalibrated"
         said.append(f"{name}: {first}{last} (scores {scores}).")
     return said
@@ -157,11 +161,14 @@ def caution_of_gain(view: EvaluationView) -> str:
     )
     if view.record["prevalence"] is not None:
         stated = f"{100 * view.record['prevalence']:g} %"
-        words += (
-            f" Here the shares of the classes are restated at {stated}, but the scores are not: they still speak of "
-            f"the share among the images that they were fitted to. If that is not {stated} too, the curve understates what "
-            "the model could gain, and where it is called worse, the scores may be at fault rather than the model."
-        )
+        if all(model["decision_curve"]["restated"] for _, _, model in view.models):
+            words += f" The shares of the classes and the scores are restated at {stated}."
+        else:
+            words += (
+                f" Here the shares of the classes are restated at {stated}, but the scores are not: they still speak "
+                f"of the share where they were fitted. If that is not {stated} too, the curve understates what the "
+                "model could gain, and where it is called worse, the scores may be at fault rather than the model."
+            )
     return words
 
 
@@ -181,7 +188,7 @@ def abstaining(view: EvaluationView) -> list[str]:
         said.append(
             f"{name}: cut for at most {target} of answered patients with a wrong answer, it answers "
             f"{percent(found['coverage'])} of test images, and {percent(risk)} of the answered patients get a wrong "
-            f"answer{_kept(risk, chose['target'])}."
+            f"answer{': the target is not kept, test looks unlike validation' if _over(view, found) else ''}."
         )
     return said or ["A cut-off for abstaining: not supplied, as it is chosen on validation tables."]
 
@@ -196,7 +203,7 @@ def promised(view: EvaluationView) -> list[str]:
         short = [
             f"{label} {percent(card['per_class'][str(k)]['coverage'])}"
             for k, label in enumerate(view.classes)
-            if _below(card["per_class"][str(k)]["coverage"], card["target"])
+            if k in _short(view, card)
         ]
         kept = f"; it misses the promised {100 * card['target']:g} % for {_and(short)}" if short else ""
         said.append(
@@ -238,16 +245,15 @@ def _warnings(view: EvaluationView) -> list[str]:
             for what, metric in (("sensitivity", "recall"), ("specificity", "specificity")):
                 if _lost(chosen[what], measured[metric]):
                     broken.setdefault(f"{what} at the chosen threshold", []).append(name)
-        if cut is not None and _above(cut["patient_risk"], cut["chosen"]["target"]):
+        if cut is not None and _over(view, cut):
             broken.setdefault("the cut-off for abstaining", []).append(name)
-        if sets is not None and any(
-            _below(own["coverage"], sets["card"]["target"]) for own in sets["card"]["per_class"].values()
-        ):
+        if sets is not None and _short(view, sets["card"]):
             broken.setdefault("the prediction sets", []).append(name)
     if not broken:
         return []
-    parts = [f"{what} of {_and(names)}" for what, names in broken.items()]
-    return [f"Test is unlike validation. Not kept on test is what validation promised of {'; of '.join(parts)}."]
+    everyone = len(view.names) if view.several else 0
+    parts = [f"{what} of {'all models' if len(names) == everyone else _and(names)}" for what, names in broken.items()]
+    return [f"Test looks unlike validation. Not kept on test is what validation promised of {'; of '.join(parts)}."]
 
 
 def _lost(left_out: Json, measured: Json) -> bool:
@@ -267,8 +273,26 @@ def _margin(found: Json) -> str:
     return f"{found['verdict']}{unshown}{extra}{both}"
 
 
-def _kept(entry: Json, target: float) -> str:
-    return ": the target is not kept, test is unlike validation" if _above(entry, target) else ""
+def _over(view: EvaluationView, cut: Json) -> bool:
+    """Whether a cut-off lets more patients get a wrong answer on test than its target."""
+    risk, target = cut["patient_risk"], cut["chosen"]["target"]
+    return promises.above(risk, target, checks=len(view.names), level=view.record["level"])
+
+
+def _short(view: EvaluationView, card: Json) -> list[int]:
+    """Classes whose prediction sets hold the truth less often on test than promised."""
+    checks = len(view.names) * len(view.classes)
+    return [
+        int(k)
+        for k, own in card["per_class"].items()
+        if promises.below(
+            own["coverage"],
+            card["target"],
+            patients=own["fitted_patients"],
+            checks=checks,
+            level=view.record["level"],
+        )
+    ]
 
 
 def _above(entry: Json, limit: float) -> bool:

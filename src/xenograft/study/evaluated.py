@@ -5,7 +5,9 @@ Choices (thresholds, recalibration, what is answered) are made on validation tab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -166,7 +168,8 @@ def _two(
 ) -> Json:
     """What is said of two classes alone."""
     labels, scores, patients, level = table.labels, table.probabilities[:, 1], table.patients, options["level"]
-    calibrated = scores if val is None or not enough(val.labels) else _platt(val).apply(scores)
+    fitted = None if val is None or not enough(val.labels) else _platt(val)
+    calibrated = scores if fitted is None or val is None else _at(prevalence, fitted, val).apply(scores)
     values = {
         name: clustered_predictive_intervals(
             labels, scores, patients, threshold=cut, prevalence=prevalence, rng=_rng(seed, 3), **options
@@ -187,7 +190,8 @@ def _two(
         "reliability": reliability(labels, scores, patients, rng=_rng(seed, 2), **options).as_json(),
         "predictive_values": values or None,
         "decision_curve": {
-            "recalibrated": calibrated is not scores,
+            "recalibrated": fitted is not None,
+            "restated": fitted is not None and prevalence is not None,
             **decision_curve(labels, calibrated, patients, prevalence=prevalence, rng=_rng(seed, 4), **options),
         },
         "chosen": chosen,
@@ -205,6 +209,15 @@ def _calibration(table: Scored, probabilities: NDArray[np.float64], seed: int, o
 
 def _platt(val: Scored) -> Platt:
     return Platt.fit(val.labels, val.probabilities[:, 1])
+
+
+def _at(prevalence: float | None, fitted: Platt, val: Scored) -> Platt:
+    """Scores of validation's share of positives, restated for another one: the odds change by the ratio of the odds."""
+    if prevalence is None:
+        return fitted
+    share = float((val.labels == 1).mean())
+    moved = math.log(prevalence / (1 - prevalence)) - math.log(share / (1 - share))
+    return replace(fitted, intercept=fitted.intercept + moved)
 
 
 def _recalibration(table: Scored, val: Scored | None, seed: int, options: Mapping[str, Any]) -> Json | None:

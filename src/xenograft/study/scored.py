@@ -18,7 +18,7 @@ from xenograft.data.importers import SPLIT_NAMES
 from xenograft.data.importers.lines import SUFFIXES, lines_of
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
 from xenograft.evaluation.subgroups import age_bands
-from xenograft.storage import sha256_file
+from xenograft.storage import read_json, sha256_file
 from xenograft.study.score_columns import Rows, indices, positive_last, scores, two_classes
 
 _NAMES = {
@@ -119,9 +119,7 @@ def read_scored(
     rows, told, said = _labelled(rows, _told(rows, columns, labels, where), where)
     truth = told.column("label")
     patients = (told if "patient" in told.columns else _Told([line for _, line in rows], columns)).column("patient")
-    classes = (
-        tuple(name.removeprefix(_PREFIX) for name in names) if len(names) > 1 else two_classes(truth, positive, where)
-    )
+    classes = _class_names(source, names) or two_classes(truth, positive, where)
     table = scores(rows, names or [columns["score"]], where)
     if not names:
         table = np.concatenate([1 - table, table], axis=1)
@@ -173,6 +171,16 @@ def _read(source: Path, where: str) -> tuple[Rows, dict[str, str], list[str]]:
             code="E-LABEL-07",
         )
     return lines, columns, names if len(names) > 1 else []
+
+
+def _class_names(source: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Of columns p_NAME; the tables of a study's runs number them, and its record has the names."""
+    found = tuple(name.removeprefix(_PREFIX) for name in names)
+    record = source.resolve().parent.parent.parent / "study.json"
+    if found and found == tuple(map(str, range(len(found)))) and record.is_file():
+        known = tuple(read_json(record).get("classes", []))
+        return known if len(known) == len(found) else found
+    return found
 
 
 def names_split(source: Path, split: str) -> bool:

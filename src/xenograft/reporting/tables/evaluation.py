@@ -26,7 +26,7 @@ def results(view: EvaluationView) -> Table:
         ("f1", f"F1{mean}"),
         ("accuracy", "Accuracy (%)"),
     )
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         for i, (policy, entry) in enumerate(view.policies(model)):
             counts = _counts(entry["confusion"]) if view.binary else {}
@@ -58,7 +58,7 @@ def areas(view: EvaluationView) -> Table | None:
     """AUROC with three intervals; two classes only."""
     if not view.binary:
         return None
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         found, drawn = model["auroc"], next(iter(model["scorecard"]["policies"].values()))["metrics"]["auroc"]
         clustered, single = found["patients_as_clusters"], found["images_independent"]
@@ -82,7 +82,7 @@ def per_class(view: EvaluationView) -> Table | None:
     names = {"auroc": "AUROC", "recall": "Recall (%)", "specificity": "Specificity (%)", "precision": "Precision (%)"}
     names |= {"f1": "F1"}
     counts = list(view.record["counts"].values())
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         for k, label in enumerate(view.classes):
             card = model["scorecard"]["per_class"][str(k)]
@@ -99,7 +99,7 @@ def per_class(view: EvaluationView) -> Table | None:
 
 def chosen(view: EvaluationView) -> Table | None:
     """How firmly validation chose each threshold; None where it chose none."""
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         if (found := model["chosen"]) is None:
             continue
@@ -118,7 +118,7 @@ def chosen(view: EvaluationView) -> Table | None:
         f"Rule: largest sensitivity + specificity (Youden). Threshold: range over {view.record['resamples']:,} draws "
         "of validation patients. Left out: on validation patients outside each draw, who had no part in the choice, "
         f"with the central {100 * view.record['level']:g} % of draws. Test: {view.size}, {view.level} intervals by "
-        "patient-cluster bootstrap. Where test lies outside the range of the left-out patients, test is unlike "
+        "patient-cluster bootstrap. Where test lies outside the range of the left-out patients, test looks unlike "
         "validation.",
         [
             _words("Model"),
@@ -144,7 +144,8 @@ def subgroups(view: EvaluationView) -> Table | None:
         first = name
         for fact, of in card["groups"].items():
             for level, entry in of["levels"].items():
-                policy, found = next(iter(entry["policies"].items()), (policy, {"metrics": {}, "gap": {}}))
+                nothing: tuple[str, Json] = (policy, {"metrics": {}, "gap": {}})
+                policy, found = next(iter(entry["policies"].items()), nothing)
                 metrics = [_cell(found["metrics"].get(m), metric=m) for m in ("auroc", "recall", "specificity")]
                 gap = found["gap"].get("auroc")
                 if not entry["policies"]:
@@ -186,7 +187,7 @@ def calibration(view: EvaluationView) -> Table:
     columns = {"log_loss": "Log-loss", "brier": "Brier"}
     columns |= {"slope": "Slope", "in_the_large": "In the large"} if view.binary else {}
     error = "smooth_ece" if view.binary else "top_label_smooth_ece"
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         cards = [("as given", model["calibration"]["metrics"])]
         if (after := model["recalibration"]) is not None:
@@ -214,7 +215,7 @@ def answered(view: EvaluationView) -> Table:
     """Performance at fixed shares answered."""
     recall = "Sensitivity (%)" if view.binary else "Recall, mean (%)"
     names = {"accuracy": "Accuracy (%)", "recall": recall, "specificity": "Specificity (%)"}
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         for i, point in enumerate(model["abstention"]["at"]):
             cells = [_cell(point[metric], metric=metric) for metric in names]
@@ -231,12 +232,15 @@ def answered(view: EvaluationView) -> Table:
 
 
 def cuts(view: EvaluationView) -> Table | None:
-    """Cut-offs chosen on validation for a target, and what they do on test; None without validation."""
-    rows = []
+    """Cut-offs chosen on validation for a target, and what they do on test; None where none answers anything."""
+    rows: list[Sequence[str | Cell]] = []
+    level = 0.0
     for name, _, model in view.models:
-        if (found := model["abstention"]["at_target"]) is None:
+        found = model["abstention"]["at_target"]
+        if found is None or found["chosen"]["share"] == 0:
             continue
         chose = found["chosen"]
+        level = chose["level"]
         rows.append(
             (
                 name,
@@ -248,7 +252,6 @@ def cuts(view: EvaluationView) -> Table | None:
         )
     if not rows:
         return None
-    level = view.record["models"][0]["abstention"]["at_target"]["chosen"]["level"]
     return _table(
         "cuts",
         "A cut-off chosen on validation, and what it does on test",
@@ -312,7 +315,7 @@ def predictive(view: EvaluationView) -> Table | None:
     prevalence = view.record["prevalence"]
     if prevalence is None or not view.binary:
         return None
-    rows = []
+    rows: list[Sequence[str | Cell]] = []
     for name, _, model in view.models:
         for i, ((policy, _), found) in enumerate(
             zip(view.policies(model), model["predictive_values"].values(), strict=True)
