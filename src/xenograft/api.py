@@ -18,6 +18,7 @@ from xenograft.backbones import catalog
 from xenograft.backbones import weights as weight_files
 from xenograft.bundle import Bundle, Prediction
 from xenograft.errors import Notice, UsageError, WeightsError, printable
+from xenograft.storage import check_output
 from xenograft.study.config import StudyConfig, make_config, read_toml
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
@@ -112,8 +113,7 @@ def fit(
     if len(arms) != 1:
         raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
     folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "bundle.json").is_file():
-        raise UsageError(f"{printable(folder)} exists and is not a bundle; choose a new folder", code="E-USAGE-13")
+    check_output(folder, "a bundle", "bundle.json")
     # beside the bundle, not in it: the record holds patient keys and example images, and a bundle is handed on
     training = folder.with_name(f"{folder.name}-training")
     study = run_study(
@@ -164,10 +164,7 @@ def audit(
     from xenograft.study.audited import audit_data
 
     folder = Path(output)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "audit.json").is_file()):
-        raise UsageError(
-            f"{printable(folder)} exists and is not an audit; choose a new or empty folder", code="E-USAGE-13"
-        )
+    check_output(folder, "an audit", "audit.json")
     made = _config(data, None, settings | {"backbones": backbone or "efficientnet_lite0", "recipes": "probe"})
     found, material = audit_data(
         made,

@@ -9,7 +9,8 @@ from pathlib import Path
 from xenograft import api
 from xenograft.bundle import Prediction
 from xenograft.data.phantom import SYNTHETIC_MARK, write_phantoms
-from xenograft.errors import UsageError, printable
+from xenograft.errors import printable
+from xenograft.storage import check_output
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
 
@@ -45,9 +46,8 @@ def demo(output: str | Path = "xenograft-demo", *, watcher: Watcher | None = Non
     watcher = watcher or Silent()
     folder = Path(output)
     images = folder / "phantoms"
+    check_output(folder, "a demo", f"{images.name}/{SYNTHETIC_MARK}")
     if not (images / SYNTHETIC_MARK).is_file():
-        if folder.exists() and (folder.is_file() or any(folder.iterdir())):
-            raise UsageError(f"{printable(folder)} exists and is no demo; choose a new folder", code="E-USAGE-13")
         watcher.say(f"drawing {IMAGES} synthetic chest radiographs into {printable(images)}")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as aside:  # all of them, or none

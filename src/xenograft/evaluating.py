@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xenograft import __version__
-from xenograft.errors import UsageError, printable
 from xenograft.reporting import evaluation
-from xenograft.storage import write_csv, write_json
+from xenograft.storage import check_output, write_csv, write_json
 from xenograft.study.evaluated import evaluate_tables
 from xenograft.study.scored import Scored, named_apart, names_split, read_scored
 
@@ -68,10 +67,7 @@ def evaluate(
     from xenograft.reporting import evaluation_page  # late: it loads the plotting library
 
     folder = Path(output)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "evaluation.json").is_file()):
-        raise UsageError(
-            f"{printable(folder)} exists and is not an evaluation; choose a new or empty folder", code="E-USAGE-13"
-        )
+    check_output(folder, "an evaluation", "evaluation.json")
     truth = None if labels is None else Path(labels)
 
     def read(places: Sequence[Path], wanted: str | None, usual: str, groups: Sequence[str] = ()) -> list[Scored]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from xenograft.errors import DataError, LabelError, ProcessError, printable
+from xenograft.errors import DataError, LabelError, ProcessError, UsageError, printable
 
 _CHUNK = 1 << 20
 
@@ -145,3 +145,19 @@ def sha256_file(path: Path) -> str:
 def sha256_of(value: Any) -> str:
     """Hexadecimal SHA-256 of a JSON-able value in canonical form (sorted keys)."""
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+
+
+def check_output(folder: Path, what: str, *marks: str) -> None:
+    """Refuse a folder that holds something else than what is to be written.
+
+    Args:
+        what: ``a bundle``. marks: files below it, one of which shows that the same verb has written there before.
+
+    Raises:
+        UsageError: it is a file, or neither new nor empty nor marked.
+    """
+    known = any((folder / mark).is_file() for mark in marks)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not known):
+        raise UsageError(
+            f"{printable(folder)} exists and is not {what}; choose a new or empty folder", code="E-USAGE-13"
+        )

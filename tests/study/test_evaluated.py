@@ -198,3 +198,13 @@ def test_net_benefit_at_another_prevalence_restates_the_scores_too(
     plain = xenograft.evaluate(files["good"], prevalence=0.05, resamples=100, output=tmp_path / "e").record
     assert not plain["models"][0]["decision_curve"]["restated"]
     assert min(plain["models"][0]["decision_curve"]["model_over_default"]["value"]) < -0.05
+
+
+def test_a_model_that_ranks_the_wrong_way_round_is_evaluated_too(files: dict[str, Path], tmp_path: Path) -> None:
+    val = write(tmp_path / "val.csv", -1.5, 3, who="v")
+    model = xenograft.evaluate(
+        files["good"], validation=val, prevalence=0.1, resamples=100, output=tmp_path / "e"
+    ).record["models"][0]
+    assert model["recalibration"] is None
+    assert not model["decision_curve"]["recalibrated"]
+    assert model["validation"]["name"] == "val.csv"

@@ -189,12 +189,14 @@ def _show_pairs(found: TableCheck) -> None:
 
 
 def _pair(pair: PairCheck, found: TableCheck) -> tuple[str, ...]:
+    from xenograft.reporting.p_values import p_text
+
     of = pair.pair
     points = f"{100 * of.least:+.1f}" + (f" to {100 * of.most:+.1f}" if of.most > of.least else "")
     names = " - ".join(printable(found.rows[i].row.name) for i in (pair.a, pair.b))
     return (
-        names, points, f"{100 * of.low:+.1f} to {100 * of.high:+.1f}", _p(pair.unpaired),
-        f"{_p(pair.best)} to {_p(pair.worst)}", pair.verdict,
+        names, points, f"{100 * of.low:+.1f} to {100 * of.high:+.1f}", p_text(pair.unpaired),
+        f"{p_text(pair.best)} to {p_text(pair.worst)}", pair.verdict,
     )  # fmt: skip
 
 
@@ -278,10 +280,6 @@ def _value(one: Estimate) -> str:
 
 def _interval(one: Estimate) -> str:
     return f"{one.low:.3f} to {one.high:.3f}" if one.low == one.low else "undefined"  # nan: of no images
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _caution() -> str:

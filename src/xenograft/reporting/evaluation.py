@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xenograft.errors import printable
+from xenograft.reporting.p_values import p_text
 
 Json = Mapping[str, Any]
 Table = tuple[tuple[str, ...], list[list[str]]]
@@ -56,11 +57,11 @@ def comparisons(record: Json) -> Table:
     """Differences of every pair with intervals; tests of AUROC and accuracy for two classes."""
     rows = []
     for pair in record["comparisons"]:
-        tests = [probability((pair[name] or {}).get("p")) for name in ("clustered_delong", "delong", "mcnemar")]
+        tests = [p_text((pair[name] or {}).get("p")) for name in ("clustered_delong", "delong", "mcnemar")]
         margin = pair["margin"]["verdict"] if pair["margin"] else ""
         differences = [interval(pair["metrics"][name], key="difference", sign=True) for name in _COMPARED]
         pairing = f"{printable(pair['a'])} - {printable(pair['b'])}"
-        rows.append([pairing, *differences, tests[0], probability(pair["adjusted_p"]), *tests[1:], margin])
+        rows.append([pairing, *differences, tests[0], p_text(pair["adjusted_p"]), *tests[1:], margin])
     head = (
         "difference", *(_METRICS[name] for name in _COMPARED), "p AUROC, patients (Obuchowski)", "p after Holm",
         "p AUROC, images (DeLong)", "p accuracy, images (McNemar)", "margin",
@@ -80,7 +81,7 @@ def subgroups(record: Json) -> Table:
                     [
                         printable(model["name"]), f"{fact}: {name}", f"{entry['n']} ({entry['patients']})",
                         *(interval(found["metrics"].get(metric)) for metric in ("auroc", "recall", "specificity")),
-                        interval(gap, key="difference", sign=True), probability(gap["p_holm"] if gap else None),
+                        interval(gap, key="difference", sign=True), p_text(gap["p_holm"] if gap else None),
                     ]
                 )  # fmt: skip
     head = (
@@ -104,13 +105,6 @@ def interval(entry: Json | None, *, key: str = "value", sign: bool = False) -> s
         return f"{entry[key]:{form}}"
     between = " to " if sign else "-"
     return f"{entry[key]:{form}} ({entry['low']:{form}}{between}{entry['high']:{form}})"
-
-
-def probability(p: float | None) -> str:
-    """A p as papers print it."""
-    if p is None:
-        return "n/a"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _calibration_names(record: Json) -> Sequence[str]:

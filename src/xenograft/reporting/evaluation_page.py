@@ -12,10 +12,11 @@ from xenograft import storage
 from xenograft.errors import printable
 from xenograft.reporting import evaluation_words as words
 from xenograft.reporting import style
-from xenograft.reporting.evaluation_view import EvaluationView, Json, p_text, span
+from xenograft.reporting.evaluation_view import EvaluationView, Json, span
 from xenograft.reporting.figures.decision import decision_panels
 from xenograft.reporting.figures.reliability import reliability_panels
 from xenograft.reporting.figures.risk_coverage import risk_coverage_panels
+from xenograft.reporting.p_values import p_text
 from xenograft.reporting.tables import evaluation as tables
 from xenograft.reporting.templating import environment
 

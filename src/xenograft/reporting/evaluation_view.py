@@ -137,10 +137,3 @@ def percent(entry: Json | None) -> str:
         return style.MISSING
     ends = "" if flat(entry) else style.interval(entry.get("low"), entry.get("high"), metric="accuracy")
     return f"{100 * entry['value']:.1f} %" + (f" ({ends})" if ends else "")
-
-
-def p_text(p: float | None) -> str:
-    """A p as papers print it."""
-    if p is None:
-        return style.MISSING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from xenograft.reporting import promises, style
 from xenograft.reporting.calibration_words import shifted
-from xenograft.reporting.evaluation_view import EvaluationView, Json, p_text, percent, span
+from xenograft.reporting.evaluation_view import EvaluationView, Json, percent, span
 from xenograft.reporting.figures.decision import harms, helps
+from xenograft.reporting.p_values import p_text
 
 _NO_VERDICT = "inconclusive"
 _MOST = 6  # pairs or ranges that a sentence lists

@@ -30,7 +30,7 @@ from xenograft.evaluation.recalibration import Platt, Temperature
 from xenograft.evaluation.reliability import reliability
 from xenograft.evaluation.scorecard import scorecard
 from xenograft.evaluation.subgroups import subgroup_card
-from xenograft.evaluation.threshold import FIXED, enough, thresholds_for
+from xenograft.evaluation.threshold import FIXED, MIN_PER_CLASS, enough, thresholds_for
 from xenograft.study.scored import Scored
 
 Json = dict[str, Any]
@@ -130,6 +130,7 @@ def _rng(seed: int, *more: int) -> np.random.Generator:
 def _model(table: Scored, val: Scored | None, prevalence: float | None, seed: int, options: Mapping[str, Any]) -> Json:
     binary = len(table.classes) == 2
     thresholds: dict[str, Any] = {"fixed": FIXED}
+    fitted = _fitted(val)
     if val is not None:
         thresholds |= thresholds_for(val.labels, val.probabilities)
     if binary and table.threshold is not None:
@@ -145,7 +146,7 @@ def _model(table: Scored, val: Scored | None, prevalence: float | None, seed: in
         "thresholds": thresholds,
         "scorecard": card,
         "calibration": _calibration(table, table.probabilities, seed, options),
-        "recalibration": _recalibration(table, val, seed, options),
+        "recalibration": _recalibration(table, fitted, seed, options),
         "abstention": _abstention(table, val, thresholds, seed, options),
         "conformal": _conformal(table, val, seed, options),
         "subgroups": _subgroups(table, thresholds, seed, options),
@@ -155,12 +156,13 @@ def _model(table: Scored, val: Scored | None, prevalence: float | None, seed: in
         "decision_curve": None,
         "chosen": None,
     }
-    return found | (_two(table, val, thresholds, prevalence, seed, options) if binary else {})
+    return found | (_two(table, val, fitted, thresholds, prevalence, seed, options) if binary else {})
 
 
 def _two(
     table: Scored,
     val: Scored | None,
+    fitted: Platt | Temperature | None,
     thresholds: Mapping[str, float],
     prevalence: float | None,
     seed: int,
@@ -168,8 +170,7 @@ def _two(
 ) -> Json:
     """What is said of two classes alone."""
     labels, scores, patients, level = table.labels, table.probabilities[:, 1], table.patients, options["level"]
-    fitted = None if val is None or not enough(val.labels) else _platt(val)
-    calibrated = scores if fitted is None or val is None else _at(prevalence, fitted, val).apply(scores)
+    calibrated = _at(prevalence, fitted, val).apply(scores) if isinstance(fitted, Platt) and val is not None else scores
     values = {
         name: clustered_predictive_intervals(
             labels, scores, patients, threshold=cut, prevalence=prevalence, rng=_rng(seed, 3), **options
@@ -207,8 +208,19 @@ def _calibration(table: Scored, probabilities: NDArray[np.float64], seed: int, o
     return calibration_card(table.labels, _scores(table, probabilities), table.patients, rng=_rng(seed, 1), **options)
 
 
-def _platt(val: Scored) -> Platt:
-    return Platt.fit(val.labels, val.probabilities[:, 1])
+def _fitted(val: Scored | None) -> Platt | Temperature | None:
+    """Platt scaling for two classes, a temperature for more; None where validation is too small for it.
+
+    None too where validation ranks the wrong way round, which no rescaling mends.
+    """
+    if val is None or np.bincount(val.labels, minlength=len(val.classes)).min() < MIN_PER_CLASS:
+        return None
+    if len(val.classes) > 2:
+        return Temperature.fit(val.labels, val.probabilities)
+    try:
+        return Platt.fit(val.labels, val.probabilities[:, 1])
+    except DataError:
+        return None
 
 
 def _at(prevalence: float | None, fitted: Platt, val: Scored) -> Platt:
@@ -220,19 +232,15 @@ def _at(prevalence: float | None, fitted: Platt, val: Scored) -> Platt:
     return replace(fitted, intercept=fitted.intercept + moved)
 
 
-def _recalibration(table: Scored, val: Scored | None, seed: int, options: Mapping[str, Any]) -> Json | None:
-    """Platt scaling for two classes, a temperature for more, fitted on validation and measured on test."""
-    counts = None if val is None else np.bincount(val.labels, minlength=len(val.classes))
-    if val is None or counts is None or counts.min() < 10:
+def _recalibration(
+    table: Scored, fitted: Platt | Temperature | None, seed: int, options: Mapping[str, Any]
+) -> Json | None:
+    """What was fitted on validation, measured on test."""
+    if fitted is None:
         return None
-    if len(table.classes) == 2:
-        platt = _platt(val)
-        after = platt.apply(table.probabilities[:, 1])
-        both = np.stack([1 - after, after], axis=1)
-        return {"fitted": platt.as_json(), "calibration": _calibration(table, both, seed, options)}
-    temperature = Temperature.fit(val.labels, val.probabilities)
-    after = temperature.apply(table.probabilities)
-    return {"fitted": temperature.as_json(), "calibration": _calibration(table, after, seed, options)}
+    after = fitted.apply(_scores(table, table.probabilities))
+    both = np.stack([1 - after, after], axis=1) if after.ndim == 1 else after
+    return {"fitted": fitted.as_json(), "calibration": _calibration(table, both, seed, options)}
 
 
 def _abstention(

@@ -24,7 +24,8 @@ from xenograft.data.glance import GlanceStore
 from xenograft.data.ingest import write_skips
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import ProcessError, UsageError, printable
+from xenograft.errors import ProcessError, printable
+from xenograft.storage import check_output
 from xenograft.study.arm import Arm
 from xenograft.study.baseline import baseline
 from xenograft.study.config import StudyConfig
@@ -50,7 +51,7 @@ def run_study(
     watcher = watcher or Silent()
     started = time.perf_counter()
     folder = Path(folder)
-    _check_folder(folder)
+    check_output(folder, "a study", "study.json", "skipped.csv", ".lock")
     with _alone(folder):
         return _run_alone(config, folder, cache=cache, watcher=watcher, command=command, started=started)
 
@@ -163,14 +164,3 @@ def plan(config: StudyConfig) -> Iterator[Arm]:
             for scale in (1.0,) if convex else config.lr_scales:
                 for seed in range(config.seeds):
                     yield Arm(spec, config.recipe(recipe).scaled(scale), seed, scale, preprocess)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_study(folder)):
-        raise UsageError(
-            f"{printable(folder)} exists and is not a study; choose a new or empty folder", code="E-USAGE-13"
-        )
-
-
-def _is_study(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("study.json", "skipped.csv", ".lock"))

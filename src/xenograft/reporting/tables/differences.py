@@ -7,6 +7,7 @@ from typing import Any
 from xenograft.reporting import style
 from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import View
+from xenograft.reporting.p_values import p_text
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 
@@ -60,12 +61,6 @@ def _tested(comparisons: list[dict[str, Any]]) -> str:
     return f" p: two-sided, from the same resamples, adjusted for all {len(known)} of them (Holm){floor}."
 
 
-def _p(value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _pair(c: dict[str, Any]) -> tuple[str, float, str, str]:
     return c["backbone"], float(c["lr_scale"]), c["a"], c["b"]
 
@@ -91,7 +86,7 @@ def _row(c: dict[str, Any], *, first: bool) -> Row:
             Cell(style.metric_name(metric), raw=(metric,)),
             Cell(style.number(c.get("difference"), metric=metric, signed=True), raw=(c.get("difference"),)),
             Cell(style.interval(low, high, metric=metric, signed=True), raw=(low, high, c.get("resamples"))),
-            Cell(_p(c.get("p_holm")), raw=(c.get("p"), c.get("p_holm"))),
+            Cell(p_text(c.get("p_holm")), raw=(c.get("p"), c.get("p_holm"))),
             Cell(reading(c), raw=(reading(c),)),
         )
     )

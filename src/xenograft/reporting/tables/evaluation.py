@@ -8,7 +8,8 @@ from typing import Any
 from xenograft.errors import printable
 from xenograft.reporting import style
 from xenograft.reporting.calibration_words import verdict
-from xenograft.reporting.evaluation_view import EvaluationView, Json, flat, p_text
+from xenograft.reporting.evaluation_view import EvaluationView, Json, flat
+from xenograft.reporting.p_values import p_text
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 _RECALIBRATED = {"platt": "recalibrated (Platt)", "temperature": "recalibrated (temperature)"}
