@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 
 from xenograft.errors import DataError
 from xenograft.evaluation.delong import (
-    _wins,
     clustered_delong_interval,
     clustered_delong_test,
     delong_interval,
     delong_test,
     normal_quantile,
+    wins,
 )
 from xenograft.evaluation.metrics import binary_metrics
 from xenograft.evaluation.uncertainty import bootstrap, percentile_interval
@@ -88,7 +88,7 @@ def clustered_covariance(labels, owner, a, b):
 def test_wins_are_differences_of_midranks():
     labels, scores, _, _ = sample(1, grid=7)
     positive = labels == 1
-    won, lost = _wins(positive, scores)
+    won, lost = wins(positive, scores)
     ranks = rankdata(scores)
     assert np.array_equal(won / 2, ranks[positive] - rankdata(scores[positive]))
     n = positive.sum()

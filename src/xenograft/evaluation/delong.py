@@ -93,12 +93,12 @@ def clustered_delong_interval(
     """
     truth, score = check_binary(labels, scores)
     z = normal_quantile(level)
-    owner = _owners(patients, truth)
+    owner = owners(patients, truth)
     positive = truth == 1
     if positive.all() or not positive.any():
         return {"value": None, "low": None, "high": None, "variance": None, "method": None}
-    value = _auroc(positive, score)
-    variance = _variance(*_wins(positive, score), positive, owner)
+    value = auroc_of_wins(positive, score)
+    variance = components_variance(*wins(positive, score), positive, owner)
     low, high = _interval(value, variance, _sizes(positive, owner), z)
     return {
         "value": value, "low": low, "high": high, "variance": variance, "method": "logit" if variance else "score",
@@ -149,17 +149,17 @@ def clustered_delong_test(
     truth, a = check_binary(labels, scores_a, name="scores_a")
     b = check_binary(labels, scores_b, name="scores_b")[1]
     z = normal_quantile(level)
-    owner = _owners(patients, truth)
+    owner = owners(patients, truth)
     positive = truth == 1
     if positive.all() or not positive.any():
         return {"difference": None, "low": None, "high": None, "z": None, "p": None, "method": None}
     if np.array_equal(_order(a), _order(b)):
         return {"difference": 0.0, "low": 0.0, "high": 0.0, "z": 0.0, "p": 1.0, "method": "identical"}
 
-    wins_a, wins_b = _wins(positive, a), _wins(positive, b)
-    value_a, value_b = _auroc(positive, a), _auroc(positive, b)
+    wins_a, wins_b = wins(positive, a), wins(positive, b)
+    value_a, value_b = auroc_of_wins(positive, a), auroc_of_wins(positive, b)
     difference = value_a - value_b
-    variance = _variance(wins_a[0] - wins_b[0], wins_a[1] - wins_b[1], positive, owner)
+    variance = components_variance(wins_a[0] - wins_b[0], wins_a[1] - wins_b[1], positive, owner)
     if variance:
         error = math.sqrt(variance)
         return {
@@ -171,8 +171,8 @@ def clustered_delong_test(
             "method": "wald",
         }
     sizes = _sizes(positive, owner)
-    low_a, high_a = _interval(value_a, _variance(*wins_a, positive, owner), sizes, z)
-    low_b, high_b = _interval(value_b, _variance(*wins_b, positive, owner), sizes, z)
+    low_a, high_a = _interval(value_a, components_variance(*wins_a, positive, owner), sizes, z)
+    low_b, high_b = _interval(value_b, components_variance(*wins_b, positive, owner), sizes, z)
     return {
         "difference": difference,
         "low": difference - math.hypot(value_a - low_a, high_b - value_b),
@@ -194,7 +194,7 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _wins(positive: NDArray[np.bool_], scores: Floats) -> tuple[Counts, Counts]:
+def wins(positive: NDArray[np.bool_], scores: Floats) -> tuple[Counts, Counts]:
     """Twice the number of images of the other class that each image is on the right side of: positives, negatives.
 
     These are the midrank among all minus the midrank in the own class (Sun and Xu 2014, doi:10.1109/LSP.2014.2337313),
@@ -210,12 +210,15 @@ def _lower(values: Floats, ordered: Floats) -> Counts:
     return found
 
 
-def _auroc(positive: NDArray[np.bool_], scores: Floats) -> float:
-    wins = _wins(positive, scores)[0]
-    return int(wins.sum()) / (2 * wins.size * (positive.size - wins.size))
+def auroc_of_wins(positive: NDArray[np.bool_], scores: Floats) -> float:
+    """AUROC as the share of pairs that are won, a tie counting half."""
+    won = wins(positive, scores)[0]
+    return int(won.sum()) / (2 * won.size * (positive.size - won.size))
 
 
-def _variance(wins10: Counts, wins01: Counts, positive: NDArray[np.bool_], owner: NDArray[np.intp]) -> float | None:
+def components_variance(
+    wins10: Counts, wins01: Counts, positive: NDArray[np.bool_], owner: NDArray[np.intp]
+) -> float | None:
     """Variance of an AUROC, or of a difference where the wins are differences; None under two patients of a class.
 
     Obuchowski (1997): S10 / m + S01 / n + 2 S11 / (m n), from sums over patients of the structural components minus
@@ -280,7 +283,7 @@ def _sizes(positive: NDArray[np.bool_], owner: NDArray[np.intp]) -> tuple[int, i
     return np.unique(owner[positive]).size, np.unique(owner[~positive]).size
 
 
-def _owners(patients: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.intp]:
+def owners(patients: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.intp]:
     """Patient number of each image (N,), from 0."""
     keys = np.asarray(patients)
     if keys.shape != truth.shape:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
 OVERALL = ""
 OF_CARD = "fixed"  # the policy whose findings stand at the top of a card
 Json = dict[str, Any]
+Key: TypeAlias = tuple[str, str, str]  # policy, place (OVERALL, or the number of a finding), metric
 T = TypeVar("T")
 
 
@@ -48,19 +49,8 @@ def findings_card(
         DataError: unusable arrays, or no threshold.
     """
     truth, table = check_multilabel(labels, probabilities)
-    if not thresholds:
-        raise wrong("thresholds", "none", "one policy or more")
+    statistic = findings_kernel(labels, probabilities, thresholds)
     cuts = {name: check_thresholds(given, findings=truth.shape[1]) for name, given in thresholds.items()}
-    findings = prepare(truth, table, cuts)
-
-    def statistic(weights: Floats) -> dict[tuple[str, str, str], Floats]:
-        return {
-            (name, place, metric): values
-            for name, (overall, per_label) in finding_tables(findings, weights).items()
-            for place, row in [(OVERALL, overall), *_numbered(per_label)]
-            for metric, values in row.items()
-        }
-
     drawn = bootstrap(statistic, truth, patients, resamples=resamples, rng=rng)
     whole = statistic(np.ones((1, len(truth))))
 
@@ -87,6 +77,27 @@ def findings_card(
         "policies": policies,
         "per_class": policies[OF_CARD]["per_class"] if OF_CARD in policies else {},
     }
+
+
+def findings_kernel(
+    labels: Labels, probabilities: Scores, thresholds: Mapping[str, float | Sequence[float]]
+) -> Callable[[Floats], dict[Key, Floats]]:
+    """What `findings_card` computes on each resample; see `xenograft.evaluation.scorecard.card_kernel`."""
+    truth, table = check_multilabel(labels, probabilities)
+    if not thresholds:
+        raise wrong("thresholds", "none", "one policy or more")
+    cuts = {name: check_thresholds(given, findings=truth.shape[1]) for name, given in thresholds.items()}
+    findings = prepare(truth, table, cuts)
+
+    def statistic(weights: Floats) -> dict[Key, Floats]:
+        return {
+            (name, place, metric): values
+            for name, (overall, per_label) in finding_tables(findings, weights).items()
+            for place, row in [(OVERALL, overall), *_numbered(per_label)]
+            for metric, values in row.items()
+        }
+
+    return statistic
 
 
 def _confusion(labels: NDArray[np.int64], scores: Floats, threshold: float) -> list[list[int]]:

@@ -185,6 +185,19 @@ def choose(rule: Rule, labels: Labels, scores: Scores) -> OperatingPoint:
     return _point(rule, truth, probability)
 
 
+def find(rule: Rule, labels: Labels, scores: Scores) -> OperatingPoint | None:
+    """As `choose`, but None where there are too few images, or where no threshold does what the rule asks.
+
+    Raises:
+        DataError: unusable arrays.
+    """
+    truth, probability = check_binary(labels, scores)
+    if not enough(truth):
+        return None
+    cut = _cut(rule, truth, probability)
+    return None if math.isnan(cut) else _reached_at(rule, cut, truth, probability)
+
+
 def chosen_with_uncertainty(
     rule: Rule,
     labels: Labels,
@@ -269,7 +282,7 @@ def _reached(chosen_on: float, right: Floats, of: Floats, level: float) -> Json:
 
 
 def _point(rule: Rule, truth: NDArray[np.int64], probability: Floats) -> OperatingPoint:
-    cut = float(rule.choose(_sweeper(truth, probability)(np.ones((1, truth.size))))[0])
+    cut = _cut(rule, truth, probability)
     if math.isnan(cut):
         certain = int((probability[truth == 0] == 1).sum())
         raise wrong(
@@ -277,6 +290,15 @@ def _point(rule: Rule, truth: NDArray[np.int64], probability: Floats) -> Operati
             f"a {rule}, which no threshold reaches as {certain} of {int((truth == 0).sum())} negatives score 1",
             "a lower target",
         )
+    return _reached_at(rule, cut, truth, probability)
+
+
+def _cut(rule: Rule, truth: NDArray[np.int64], probability: Floats) -> float:
+    """nan where no threshold does what the rule asks."""
+    return float(rule.choose(_sweeper(truth, probability)(np.ones((1, truth.size))))[0])
+
+
+def _reached_at(rule: Rule, cut: float, truth: NDArray[np.int64], probability: Floats) -> OperatingPoint:
     called = probability >= cut
     everything: Everything | None = "positive" if called.all() else None if called.any() else "negative"
     sensitivity, specificity = float(called[truth == 1].mean()), float((~called)[truth == 0].mean())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xenograft.errors import DataError
-from xenograft.evaluation.findings_card import findings_card
+from xenograft.evaluation.findings_card import OVERALL, Key, findings_card, findings_kernel
 from xenograft.evaluation.metrics import (
     METRICS,
     Floats,
@@ -66,17 +66,13 @@ def scorecard(
     classes = table.shape[1]
     cuts = _cuts(thresholds) if classes == 2 else {}
     decisions = _decisions(table, cuts)
-
-    def statistic(weights: Floats) -> dict[tuple[str, str], Floats]:
-        return _flat(
-            binary_tables(truth, table[:, 1], cuts, weights) if classes == 2 else _multi(truth, table, weights)
-        )
-
+    statistic = card_kernel(labels, probabilities, thresholds)
     drawn = bootstrap(statistic, truth, patients, resamples=resamples, rng=rng)
     whole = statistic(np.ones((1, truth.size)))
 
-    def metrics(name: str) -> Json:
-        return {m: summary(float(whole[name, m][0]), drawn[name, m], level=level) for m in METRICS}
+    def metrics(policy: str, place: str = OVERALL) -> Json:
+        keys = {m: (policy, place, m) for m in METRICS}
+        return {m: summary(float(whole[key][0]), drawn[key], level=level) for m, key in keys.items()}
 
     return {
         "n": int(truth.size),
@@ -91,8 +87,31 @@ def scorecard(
             }
             for name, predicted in decisions.items()
         },
-        "per_class": {str(k): metrics(str(k)) for k in range(classes)} if classes > 2 else {},
+        "per_class": {str(k): metrics("", str(k)) for k in range(classes)} if classes > 2 else {},
     }
+
+
+def card_kernel(
+    labels: Labels, probabilities: Scores, thresholds: Mapping[str, float | Sequence[float]]
+) -> Callable[[Floats], dict[Key, Floats]]:
+    """What `scorecard` computes on each resample.
+
+    Returns:
+        weights (b, N) -> (policy, place, metric) -> values (b,). The place is "" for all images, or the number of a
+        class or finding; classes against the rest belong to no policy, "".
+
+    Raises:
+        DataError: as `scorecard`.
+    """
+    if np.ndim(labels) == 2:
+        return findings_kernel(labels, probabilities, thresholds)
+    truth, table = check_probabilities(labels, probabilities)
+    if table.shape[1] == 2:
+        cuts = _cuts(thresholds)
+        return lambda weights: _flat(
+            {(name, OVERALL): row for name, row in binary_tables(truth, table[:, 1], cuts, weights).items()}
+        )
+    return lambda weights: _flat(_multi(truth, table, weights))
 
 
 def _cuts(thresholds: Mapping[str, float | Sequence[float]]) -> dict[str, float]:
@@ -115,10 +134,10 @@ def _decisions(table: Floats, cuts: dict[str, float]) -> dict[str, NDArray[np.in
     return {name: (table[:, 1] >= cut).astype(np.int64) for name, cut in cuts.items()}
 
 
-def _multi(truth: NDArray[np.int64], table: Floats, weights: Floats) -> dict[str, dict[str, Floats]]:
+def _multi(truth: NDArray[np.int64], table: Floats, weights: Floats) -> dict[tuple[str, str], dict[str, Floats]]:
     overall, per_class = multiclass_tables(truth, table, weights)
-    return {ARGMAX: overall} | {str(k): row for k, row in enumerate(per_class)}
+    return {(ARGMAX, OVERALL): overall} | {("", str(k)): row for k, row in enumerate(per_class)}
 
 
-def _flat(tables: dict[str, dict[str, Floats]]) -> dict[tuple[str, str], Floats]:
-    return {(name, metric): values for name, table in tables.items() for metric, values in table.items()}
+def _flat(tables: Mapping[tuple[str, str], Mapping[str, Floats]]) -> dict[Key, Floats]:
+    return {(*where, metric): values for where, table in tables.items() for metric, values in table.items()}

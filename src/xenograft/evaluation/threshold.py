@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
 
-from xenograft.errors import DataError
+from xenograft.errors import DataError, UsageError
 from xenograft.evaluation.metrics import Labels, Scores, check_binary, check_labels
 from xenograft.evaluation.multilabel import check_multilabel
 
 MIN_PER_CLASS = 10
 FIXED = 0.5
+
+
+class Policy(Protocol):
+    """A further rule for thresholds, under a name; `xenograft.evaluation.rules.NamedRule` is one."""
+
+    @property
+    def name(self) -> str:
+        """Of the policy in tables."""
+        ...
+
+    def threshold(self, labels: Labels, scores: Scores) -> float | None:
+        """Chosen on validation; None where it has too few images, or no threshold does what the rule asks."""
+        ...
 
 
 def youden(labels: Labels, scores: Scores) -> float:
@@ -48,38 +64,73 @@ def youden(labels: Labels, scores: Scores) -> float:
     return float(best[np.argmin(np.abs(best - FIXED))])
 
 
-def thresholds_for(labels: Labels, probabilities: Scores) -> dict[str, float | list[float]]:
-    """``fixed`` 0.5, and Youden's J where there are enough images to choose by. Give it validation data.
+def thresholds_for(labels: Labels, probabilities: Scores, rule: Policy | None = None) -> dict[str, float | list[float]]:
+    """``fixed`` 0.5, Youden's J, and a rule asked for, where there are enough images to choose by.
+
+    Give it validation data.
 
     Args:
         labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
         probabilities: (N, C), or (N, L), one for each finding.
+        rule: a further policy, from `xenograft.evaluation.rules.parse_rule`.
 
     Returns:
-        ``youden`` is one number for two classes and absent for more. For findings it is a list, chosen on the images
-        where each is known, with 0.5 for those with fewer than `MIN_PER_CLASS` positives or negatives; absent if all
-        are so.
+        ``youden`` is one number for two classes and absent for more; the rule's stands under its name, and is absent
+        where no threshold does what it asks. For findings each is a list, chosen on the images where a finding is
+        known, with 0.5 for those with fewer than `MIN_PER_CLASS` positives or negatives, and for those that the rule
+        cannot serve; absent if all are so.
 
     Raises:
-        DataError: unusable arrays.
+        DataError: unusable arrays. UsageError: a rule, and more than two classes that exclude each other.
     """
     thresholds: dict[str, float | list[float]] = {"fixed": FIXED}
-    if np.ndim(labels) == 2:
-        chosen = _of_findings(labels, probabilities)
+    policies: list[Policy] = [_YOUDEN, *([] if rule is None or rule.name == _YOUDEN.name else [rule])]
+    several = np.ndim(labels) == 2
+    if not several and probabilities.shape[1] != 2:
+        if rule is not None:
+            raise refuse_classes(rule.name, probabilities.shape[1])
+        return thresholds
+    for policy in policies:
+        chosen = (
+            _of_findings(policy, labels, probabilities)
+            if several
+            else (policy.threshold(labels, probabilities[:, 1]) if enough(labels) else None)
+        )
         if chosen is not None:
-            thresholds["youden"] = chosen
-    elif probabilities.shape[1] == 2 and enough(labels):
-        thresholds["youden"] = youden(labels, probabilities[:, 1])
+            thresholds[policy.name] = chosen
     return thresholds
 
 
-def _of_findings(labels: Labels, probabilities: Scores) -> list[float] | None:
+def policy_in_use(thresholds: Mapping[str, object]) -> str:
+    """The policy that answers: the rule that was asked for, else Youden's, else the fixed threshold."""
+    asked = [name for name in thresholds if name not in {"fixed", _YOUDEN.name}]
+    return asked[0] if asked else _YOUDEN.name if _YOUDEN.name in thresholds else "fixed"
+
+
+def refuse_classes(rule: str, classes: int) -> UsageError:
+    """The error of a threshold rule for classes that have none."""
+    return UsageError(
+        f"{rule} chooses a threshold, and {classes} classes have none: the most probable one is the answer; leave the "
+        "rule out, or make it a question of two classes",
+        code="E-USAGE-30",
+    )
+
+
+class _Youden:
+    name = "youden"
+
+    def threshold(self, labels: Labels, scores: Scores) -> float:
+        return youden(labels, scores)
+
+
+_YOUDEN = _Youden()
+
+
+def _of_findings(policy: Policy, labels: Labels, probabilities: Scores) -> list[float] | None:
     truth, table = check_multilabel(labels, probabilities)
     known = [(column[column >= 0], scores[column >= 0]) for column, scores in zip(truth.T, table.T, strict=True)]
-    usable = [column.size > 0 and enough(column) for column, _ in known]
-    if not any(usable):
-        return None
-    return [youden(*pair) if use else FIXED for pair, use in zip(known, usable, strict=True)]
+    chosen = [policy.threshold(*pair) if pair[0].size and enough(pair[0]) else None for pair in known]
+    return None if all(cut is None for cut in chosen) else [FIXED if cut is None else cut for cut in chosen]
 
 
 def enough(labels: Labels) -> bool:
