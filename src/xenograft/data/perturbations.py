@@ -165,7 +165,7 @@ PERTURBATIONS = {
         Perturbation("noise", "Gaussian sd, share of the gray scale", (0.01, 0.02, 0.04, 0.08, 0.12), _noisy),
         Perturbation("rotation", "angle, degrees", (2.0, 5.0, 10.0, 15.0, 20.0), _turned),
         Perturbation("crop", "side that remains, share", (0.95, 0.9, 0.85, 0.8, 0.7), _cropped),
-        Perturbation("jpeg", "JPEG quality", (65, 40, 25, 15, 7), _compressed),
+        Perturbation("jpeg", "quality, scale of libjpeg", (65, 40, 25, 15, 7), _compressed),
         Perturbation("resolution", "shorter side, pixels", (168, 112, 84, 56, 28), _coarser),
     )
 }
