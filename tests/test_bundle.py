@@ -67,7 +67,7 @@ def test_labels_follow_the_threshold(fitted: FitResult) -> None:
 def test_the_card_says_synthetic_and_what_is_not_supplied(fitted: FitResult) -> None:
     card = (fitted.bundle.folder / "MODEL_CARD.md").read_text()
     assert "synthetic phantom images" in card
-    assert "Intended use: not supplied" in card
+    assert "| Intended use | not supplied |" in card
     assert fitted.bundle.facts.data["manifest_sha256"] in card
 
 
@@ -132,6 +132,9 @@ def test_no_bundle_and_foreign_versions(fitted: FitResult, tmp_path: Path) -> No
     folder = copy_of(fitted, tmp_path)
     rewrite(folder, version=99)
     with pytest.raises(DataError, match="E-DATA-04"):
+        Bundle.load(folder)
+    rewrite(folder, version=2)
+    with pytest.raises(DataError, match=r"E-DATA-04 .*another version"):
         Bundle.load(folder)
     rewrite(folder, surprise=1)
     with pytest.raises(DataError, match="E-DATA-04"):
@@ -239,7 +242,7 @@ def test_columns_carry_the_class_names(fitted: FitResult, tmp_path: Path) -> Non
     from xenograft.bundle import write_predictions_csv
 
     folder = copy_of(fitted, tmp_path)
-    rewrite(folder, classes=["正常", "肺炎 a/b"])
+    rewrite(folder, classes=["正常", "肺炎 a/b"], choices=None)
     write_predictions_csv(tmp_path / "p.csv", Bundle.load(folder), [])
     assert (tmp_path / "p.csv").read_text().strip() == "path,prediction,p_正常,p_肺炎 a/b,threshold,error"
 
@@ -264,3 +267,89 @@ def test_every_frame_of_a_file_is_answered_as_in_training(made_weights: Path, tm
     answers = xenograft.predict(result.bundle.folder, files)
     found = {str(Path(a.path).relative_to(tmp_path / "data")): a.probabilities[1] for a in answers}
     assert found == pytest.approx(known, abs=1e-3)
+
+
+def chosen(classes: list[str]) -> tuple[Any, dict[str, Any]]:
+    """Choices and thresholds of made-up validation scores, in place of those of a few phantoms."""
+    from xenograft.evaluation.choices import Choices
+    from xenograft.evaluation.rules import parse_rule
+    from xenograft.evaluation.threshold import thresholds_for
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    scores = np.clip(0.3 * labels + 0.7 * rng.random(200), 0, 1)
+    table = np.stack([1 - scores, scores], axis=1)
+    thresholds = thresholds_for(labels, table, parse_rule("sensitivity=0.9"))
+    choices = Choices.fit(
+        labels, table, np.arange(200), thresholds=thresholds, classes=classes, asked="sensitivity=0.9", resamples=100,
+        rng=rng,
+    )  # fmt: skip
+    return choices, thresholds
+
+
+def test_predict_with_another_operating_point_and_refer(
+    fitted: FitResult, phantom_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xenograft.cli.main import main
+
+    folder = copy_of(fitted, tmp_path)
+    choices, thresholds = chosen(fitted.bundle.facts.classes)
+    cut = thresholds["sensitivity=0.9"]
+    rewrite(
+        folder, choices=choices.as_json(), thresholds=thresholds, threshold=cut, threshold_rule="sensitivity=0.9"
+    )  # fmt: skip
+    bundle = Bundle.load(folder)
+    assert bundle.choices == choices
+    images = phantom_folder / "test"
+    count = len(list(images.rglob("*.png")))
+
+    def predict(*options: str) -> tuple[str, list[dict[str, str]]]:
+        assert main(["predict", str(folder), str(images), "-o", str(tmp_path / "p.csv"), *options]) == 0
+        return capsys.readouterr().out, list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
+
+    said, rows = predict()
+    referred = sum(row["advice"] == "refer" for row in rows)
+    assert len(rows) == count
+    assert f"{count} images: " in said
+    assert f"threshold {cut:.3f}: sensitivity of at least 0.9" in " ".join(said.split())
+    assert f"{referred} of them are to be referred" in said
+    assert "90%" in said
+    assert {row["threshold"] for row in rows} == {f"{cut:.6f}"}
+    said, rows = predict("--threshold-rule", "fixed", "--refer")
+    assert "threshold 0.500: fixed at 0.5" in said
+    assert all((row["prediction"] == "refer") == (row["advice"] == "refer") for row in rows)
+    assert main(["predict", str(folder), str(images), "--threshold-rule", "cost=2:1"]) == 2
+    rewrite(folder, choices=None)
+    assert main(["predict", str(folder), str(images), "--refer"]) == 2
+    assert "E-USAGE-31 this bundle cannot refer" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_exported_with_what_its_validation_chose(fitted: FitResult, tmp_path: Path) -> None:
+    from xenograft import exporting
+    from xenograft.study.choices import choices_of_run
+    from xenograft.study.config import make_config
+    from xenograft.study.restore import restore
+    from xenograft.study.run import open_pixels
+    from xenograft.study.runs import make_workshop
+    from xenograft.study.watch import Silent
+
+    study, run = fitted.study, fitted.study.runs[0]
+    config = make_config({k: v for k, v in study.record.config.items() if v is not None})
+    cache = Path(config.cache_dir or tmp_path)
+    workshop = make_workshop(config, open_pixels(config, cache), cache=cache, watcher=Silent())
+    choices, measured = choices_of_run(study, run)
+    pixels, _ = _sample(study)
+    bundle, _ = exporting.export(
+        restore(study, run, workshop), run, study.record, tmp_path / "b", sample=pixels, choices=choices,
+        measured=measured,
+    )  # fmt: skip
+    assert bundle.choices == choices
+    assert bundle.facts.thresholds == run.thresholds
+    assert bundle.facts.threshold_rule == choices.policy
+    assert bundle.facts.threshold == run.thresholds[choices.policy]
+    card = (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert "## Operating points" in card
+    assert bundle.facts.hashes["model.onnx"] in card
+    recorded = study.predictions(run.id, "val")
+    answers = bundle.answers(list(recorded.ids), recorded.probabilities)
+    assert all(bool(answer.advice) == (choices.conformal is not None) for answer in answers)

@@ -1,10 +1,14 @@
-"""A fitted model as a folder: ONNX graph, labels, preprocessing, threshold, hashes, model card. Runs without torch."""
+"""A fitted model as a folder: ONNX graph, labels, preprocessing, what validation chose, hashes, model card.
+
+It runs without torch.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -14,14 +18,19 @@ from numpy.typing import NDArray
 
 from xenograft.data.prepared import Prepared, pictures_of
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import DataError, FileError, WeightsError, printable
+from xenograft.errors import DataError, FileError, UsageError, WeightsError, printable
+from xenograft.evaluation.choices import WORDS, Choices
 from xenograft.features.engine_openvino import BATCH, OpenVinoEngine
 from xenograft.storage import read_json, sha256_file, write_csv, write_json
 
-BUNDLE_VERSION = 2
+BUNDLE_VERSION = 3
 MODEL_FILE = "model.onnx"
 NOTHING = "no finding"
 """The answer about an image in which none of several findings is present."""
+ANSWER, REFER = "answer", "refer"
+"""What a prediction is advised to be taken as: refer means that a person has to look."""
+NO_CLASS = "(none)"
+"""In a table, the prediction set of an image that is unlike every class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +41,11 @@ class BundleFacts:
         classes: names in the order of the probabilities; for two classes the second is the positive one.
         multi_label: the classes are findings, any number of which may be present in one image.
         preprocess: see `Preprocess`.
-        threshold: on the probability of the positive class; None for several classes; a list, one for each finding.
-        threshold_rule: where the threshold comes from. hashes: {file: sha256} of the bundle's files.
+        threshold: in use, on the probability of the positive class; None for several classes; a list, one for each
+            finding. threshold_rule: its name in `thresholds`; ``argmax`` for several classes.
+        thresholds: every policy that validation chose, and ``fixed``; empty for several classes.
+        choices: `xenograft.evaluation.choices.Choices` as JSON; None where nothing was chosen.
+        hashes: {file: sha256} of the bundle's files.
         backbone, recipe, weights: what was trained, and from which weights.
         data: name, hash and counts of the training data. validation, test: scorecards.
     """
@@ -43,6 +55,8 @@ class BundleFacts:
     preprocess: dict[str, Any]
     threshold: float | list[float] | None
     threshold_rule: str
+    thresholds: dict[str, float | list[float]]
+    choices: dict[str, Any] | None
     backbone: str
     recipe: dict[str, Any]
     weights: dict[str, Any] | None
@@ -62,14 +76,40 @@ class Prediction:
     Args:
         path: as the user gave it; of one frame of several, with its number behind it.
         probabilities: (C,), empty with an error.
-        label: the answer, "" with an error; findings are joined by ``|``, and `NOTHING` where none is present.
+        label: the answer at the threshold in use, "" with an error; findings are joined by ``|``, and `NOTHING` where
+            none is present.
         error: ``code reason`` of an unreadable image.
+        recalibrated: (C,) probabilities recalibrated on validation, empty where that was not possible; of findings,
+            nan for those where it was not. The answer does not depend on them.
+        advice: `REFER` where the prediction set is not exactly the answer (of findings: of one or more), else `ANSWER`;
+            "" where the bundle has no sets.
+        conformal: the classes in the prediction set; of findings one of `WORDS` for each, "" without sets of its own.
     """
 
     path: str
     probabilities: tuple[float, ...] = ()
     label: str = ""
     error: str = ""
+    recalibrated: tuple[float, ...] = ()
+    advice: str = ""
+    conformal: tuple[str, ...] = ()
+
+    def referring(self, classes: Sequence[str], *, multi_label: bool) -> str:
+        """The answer, with `REFER` in its place where a person has to look.
+
+        Findings that a person has to look at stand behind a ``?``, as unknown ones do in tables of labels.
+        """
+        if self.advice != REFER:
+            return self.label
+        if not multi_label:
+            return REFER
+        present = self.label.split("|")
+        marks = [
+            f"?{name}" if word == REFER else name
+            for name, word in zip(classes, self.conformal, strict=True)
+            if word == REFER or name in present
+        ]
+        return "|".join(marks)
 
 
 @dataclass(slots=True)
@@ -80,6 +120,7 @@ class Bundle:
     facts: BundleFacts
     preprocess: Preprocess
     precision: str = "f32"
+    choices: Choices | None = None
     _engine: OpenVinoEngine | None = field(default=None, repr=False)
 
     @classmethod
@@ -105,7 +146,8 @@ class Bundle:
                     f"{printable(path)} is missing or not the file this bundle was made with; copy the bundle again",
                     code="E-MODEL-04",
                 )
-        bundle = cls(folder, facts, Preprocess.from_json(facts.preprocess), precision)
+        choices = None if facts.choices is None else Choices.from_json(facts.choices)
+        bundle = cls(folder, facts, Preprocess.from_json(facts.preprocess), precision, choices)
         bundle._check_classes()
         return bundle
 
@@ -124,27 +166,103 @@ class Bundle:
         while some := list(islice(pictures, 8 * BATCH)):
             yield from self._predict_some(some)
 
+    def at(self, policy: str) -> Self:
+        """The same model at another of its operating points.
+
+        Args:
+            policy: a name in ``facts.thresholds``, such as ``fixed``, ``youden`` or ``sensitivity=0.95``.
+
+        Raises:
+            UsageError: the bundle has no such policy (names the nearest).
+        """
+        known = self.facts.thresholds
+        name = "".join(policy.split()).casefold()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            has = f"it has {', '.join(known)}" if known else "the most probable of its classes is the answer"
+            raise UsageError(
+                f"this bundle has no operating point {printable(policy)!r}: {hint}{has}; another one is chosen on "
+                "validation, with fit --operating-point",
+                code="E-USAGE-31",
+            )
+        cut = known[name]
+        whole = [cut] * len(self.facts.classes) if self.facts.multi_label and not isinstance(cut, list) else cut
+        choices = self.choices and replace(self.choices, policy=name)
+        return replace(self, facts=replace(self.facts, threshold=whole, threshold_rule=name), choices=choices)
+
     def decide(self, probabilities: NDArray[np.float64]) -> str:
-        """The class of one row of probabilities, or its findings."""
-        classes, threshold = self.facts.classes, self.facts.threshold
-        if isinstance(threshold, list):
-            return "|".join(np.array(classes)[probabilities >= np.array(threshold)]) or NOTHING
-        if threshold is not None:
-            return classes[int(probabilities[1] >= threshold)]
-        return classes[int(probabilities.argmax())]
+        """The class of one row of probabilities, or its findings, at the threshold in use."""
+        return self._label(self._decisions(probabilities[None])[0])
+
+    def answers(self, names: Sequence[str], probabilities: NDArray[np.float64]) -> list[Prediction]:
+        """What is said of images with these (N, C) probabilities."""
+        decided = self._decisions(probabilities)
+        again = None if self.choices is None else self.choices.recalibrated(probabilities)
+        referred = None if self.choices is None else self.choices.referred(probabilities, decided)
+        found = []
+        for k, name in enumerate(names):
+            one = Prediction(name, tuple(map(float, probabilities[k])), self._label(decided[k]))
+            if again is not None:
+                one = replace(one, recalibrated=tuple(map(float, again[k])))
+            if referred is not None:
+                words = self._words(probabilities[k], decided[k], referred[k])
+                one = replace(one, advice=REFER if referred[k].any() else ANSWER, conformal=words)
+            found.append(one)
+        return found
+
+    def check_refer(self) -> None:
+        """Whether its answers can be replaced by `REFER`.
+
+        Raises:
+            UsageError: it has no prediction sets, or a class called ``refer``.
+        """
+        if self.choices is None or self.choices.conformal is None:
+            why = next((text for text in (self.choices.missing if self.choices else ()) if "sets" in text), "")
+            raise UsageError(
+                f"this bundle cannot refer: it has no prediction sets{f' ({why})' if why else ''}; leave --refer out",
+                code="E-USAGE-31",
+            )
+        if REFER in self.facts.classes:
+            raise UsageError(f"a class is called {REFER!r} itself; leave --refer out, read advice", code="E-USAGE-31")
+
+    def _decisions(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(N,) class index, or (N, L) of 0 and 1."""
+        threshold = self.facts.threshold
+        if threshold is None:
+            return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
+        scores = probabilities if isinstance(threshold, list) else probabilities[:, 1]
+        return np.asarray(scores >= np.array(threshold)).astype(np.int64)
+
+    def _label(self, decided: NDArray[np.int64]) -> str:
+        classes = self.facts.classes
+        if self.facts.multi_label:
+            return "|".join(name for name, present in zip(classes, decided, strict=True) if present) or NOTHING
+        return classes[int(decided)]
+
+    def _words(
+        self, probabilities: NDArray[np.float64], decided: NDArray[np.int64], referred: NDArray[np.bool_]
+    ) -> tuple[str, ...]:
+        """The classes in the set; of findings a word for each."""
+        if self.choices is None or self.choices.conformal is None:
+            return ()
+        if not self.facts.multi_label:
+            held = self.choices.conformal.sets(probabilities[None])[0]
+            return tuple(name for name, inside in zip(self.facts.classes, held, strict=True) if inside)
+        return tuple(
+            "" if not offered else WORDS[2] if refer else WORDS[int(present)]
+            for offered, refer, present in zip(self.choices.offered, referred, decided, strict=True)
+        )
 
     def _predict_some(self, pictures: Sequence[tuple[str, Prepared | FileError]]) -> Iterator[Prediction]:
-        prepared = [pixels for _, pixels in pictures if not isinstance(pixels, FileError)]
-        answers: Iterator[NDArray[np.float64]] = iter(())
-        if prepared:
+        readable = [(name, pixels) for name, pixels in pictures if not isinstance(pixels, FileError)]
+        answers: Iterator[Prediction] = iter(())
+        if readable:
+            prepared = [pixels for _, pixels in readable]
             stacks = (np.stack(prepared[i : i + BATCH]) for i in range(0, len(prepared), BATCH))
-            answers = iter(self.probabilities(stacks))
+            answers = iter(self.answers([name for name, _ in readable], self.probabilities(stacks)))
         for name, pixels in pictures:
-            if isinstance(pixels, FileError):
-                yield Prediction(name, error=str(pixels))
-            else:
-                row = next(answers)
-                yield Prediction(name, tuple(float(p) for p in row), self.decide(row))
+            yield Prediction(name, error=str(pixels)) if isinstance(pixels, FileError) else next(answers)
 
     def _engine_or_new(self) -> OpenVinoEngine:
         if self._engine is None:
@@ -171,24 +289,59 @@ def write_facts(folder: Path, facts: BundleFacts) -> None:
     write_json(folder / "bundle.json", asdict(facts))
 
 
-def write_predictions_csv(target: Path, bundle: Bundle, predictions: Iterable[Prediction]) -> tuple[int, int]:
-    """One row an image: path, prediction, a probability per class, threshold, error. Returns (answered, failed).
+def write_predictions_csv(
+    target: Path, bundle: Bundle, predictions: Iterable[Prediction], *, refer: bool = False
+) -> tuple[int, int]:
+    """One row an image; returns (answered, failed).
 
-    Findings have a threshold each.
+    Columns: path, prediction, advice, the prediction set, ``p_CLASS`` and ``recalibrated_CLASS`` for every class, the
+    threshold, error. Findings have a set and a threshold each. What the bundle does not offer has no column.
+
+    Args:
+        refer: write `Prediction.referring` as the prediction.
+
+    Raises:
+        UsageError: `refer`, and the bundle has no prediction sets, or a class called ``refer`` (E-USAGE-31).
     """
-    classes, threshold = list(map(printable, bundle.facts.classes)), bundle.facts.threshold
-    names = [f"p_{name}" for name in classes]
-    cuts = threshold if isinstance(threshold, list) else [threshold]
-    cut_names = [f"threshold_{name}" for name in classes] if bundle.facts.multi_label else ["threshold"]
+    if refer:
+        bundle.check_refer()
+    findings, names = bundle.facts.multi_label, list(map(printable, bundle.facts.classes))
+    cuts = bundle.facts.threshold if isinstance(bundle.facts.threshold, list) else [bundle.facts.threshold]
     written = ["" if cut is None else f"{cut:.6f}" for cut in cuts]
+    choices = bundle.choices
+    sets = choices is not None and choices.conformal is not None
+    again = choices is not None and any(choices.recalibration)
+    header = [
+        "path",
+        "prediction",
+        *(["advice", *([f"set_{name}" for name in names] if findings else ["set"])] if sets else []),
+        *[f"p_{name}" for name in names],
+        *([f"recalibrated_{name}" for name in names] if again else []),
+        *([f"threshold_{name}" for name in names] if findings else ["threshold"]),
+        "error",
+    ]
     rows: list[list[object]] = []
     failed = 0
     for p in predictions:
         failed += bool(p.error)
-        scores = [f"{value:.6f}" for value in p.probabilities] or [""] * len(names)
-        rows.append([p.path, p.label, *scores, *written, p.error])
-    write_csv(target, ("path", "prediction", *names, *cut_names, "error"), rows)
+        held = p.conformal if findings else ("|".join(p.conformal) or NO_CLASS,)
+        rows.append(
+            [
+                p.path,
+                p.referring(bundle.facts.classes, multi_label=findings) if refer else p.label,
+                *([p.advice, *([""] * (len(names) if findings else 1) if p.error else held)] if sets else []),
+                *_cells(p.probabilities, len(names)),
+                *(_cells(p.recalibrated, len(names)) if again else []),
+                *written,
+                p.error,
+            ]
+        )
+    write_csv(target, header, rows)
     return len(rows) - failed, failed
+
+
+def _cells(values: Sequence[float], count: int) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.6f}" for value in values] or [""] * count
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:

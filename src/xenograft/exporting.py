@@ -8,7 +8,6 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,10 @@ from xenograft.backbones.graph import PixelGraph
 from xenograft.bundle import MODEL_FILE, Bundle, BundleFacts, write_facts
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import WeightsError
+from xenograft.evaluation.choices import ARGMAX, Choices
+from xenograft.evaluation.threshold import policy_in_use
 from xenograft.features.engine_openvino import BATCH
+from xenograft.model_card.card import model_card
 from xenograft.storage import atomic_path, atomic_write, sha256_file
 from xenograft.study.record import RunRecord, StudyRecord
 from xenograft.train.loop import Machine, predict
@@ -29,17 +31,25 @@ from xenograft.train.network import Classifier
 from xenograft.train.objective import Objective
 
 TOLERANCE = 1e-3
-_SYNTHETIC = "**Trained on synthetic phantom images. It says nothing about patients.**"
-_FOR_PEOPLE = ("Intended use", "Clinical role", "Reference standard and annotators", "Ethics", "Known limitations")
+CARD_FILE = "MODEL_CARD.md"
 
 
 def export(
-    classifier: Classifier, run: RunRecord, study: StudyRecord, folder: Path, *, sample: NDArray[np.uint8]
+    classifier: Classifier,
+    run: RunRecord,
+    study: StudyRecord,
+    folder: Path,
+    *,
+    sample: NDArray[np.uint8],
+    choices: Choices | None = None,
+    measured: dict[str, Any] | None = None,
 ) -> tuple[Bundle, float]:
     """Write a bundle and compare it with the network it came from.
 
     Args:
         classifier: in evaluation mode on the CPU. sample: (n, C, S, S) prepared validation images to compare on.
+        choices: of `choices_of`, on the run's validation; None makes a bundle that only answers. measured: of
+            `choices_on_test`, for the model card.
 
     Returns:
         The loaded bundle and the largest difference between its probabilities and torch's, both at f32.
@@ -54,8 +64,9 @@ def export(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as aside:
         staged = Path(aside)
         _to_onnx(graph, preprocess, staged / MODEL_FILE)
-        facts = _facts(run, study, staged)
-        atomic_write(staged / "MODEL_CARD.md", model_card(facts))
+        facts = _facts(run, study, choices, staged)
+        card = model_card(run, study, choices=choices, measured=measured, hashes=facts.hashes)
+        atomic_write(staged / CARD_FILE, card)
         write_facts(staged, facts)
         drift = _drift(graph, classifier.objective, Bundle.load(staged), sample)
         if drift > TOLERANCE:
@@ -63,7 +74,7 @@ def export(
                 f"the exported model is {drift:.2g} in probability away from the trained one; {TOLERANCE:g} is allowed",
                 code="E-MODEL-07",
             )
-        for name in (MODEL_FILE, "MODEL_CARD.md", "bundle.json"):
+        for name in (MODEL_FILE, CARD_FILE, "bundle.json"):
             with atomic_path(folder / name) as target:
                 shutil.copyfile(staged / name, target)
     return Bundle.load(folder), drift
@@ -75,19 +86,19 @@ def largest_difference(bundle: Bundle, pixels: NDArray[np.uint8], expected: NDAr
     return float(np.abs(bundle.probabilities(parts) - expected).max())
 
 
-def _facts(run: RunRecord, study: StudyRecord, folder: Path) -> BundleFacts:
-    policy = "youden" if "youden" in run.thresholds else "fixed"
-    multi_label = study.data["multi_label"]
-    chosen = run.thresholds[policy]
-    threshold = chosen if len(study.classes) == 2 or multi_label else None
-    if multi_label and not isinstance(chosen, list):
-        threshold = [chosen] * len(study.classes)
+def _facts(run: RunRecord, study: StudyRecord, choices: Choices | None, folder: Path) -> BundleFacts:
+    multi_label, count = study.data["multi_label"], len(study.classes)
+    several = count > 2 and not multi_label
+    policy = ARGMAX if several else policy_in_use(run.thresholds)
+    cut = None if several else run.thresholds[policy]
     return BundleFacts(
         classes=study.classes,
         multi_label=multi_label,
         preprocess=run.preprocess,
-        threshold=threshold,
-        threshold_rule={"youden": "Youden's J on the validation split", "fixed": "fixed at 0.5"}[policy],
+        threshold=[cut] * count if multi_label and isinstance(cut, float) else cut,
+        threshold_rule=policy,
+        thresholds={} if several else run.thresholds,
+        choices=None if choices is None else choices.as_json(),
         backbone=run.backbone,
         recipe=run.settings,
         weights=run.weights,
@@ -98,65 +109,6 @@ def _facts(run: RunRecord, study: StudyRecord, folder: Path) -> BundleFacts:
         created=run.created,
         xenograft=__version__,
     )
-
-
-def model_card(facts: BundleFacts) -> str:
-    """A short model card in Markdown: facts only; what only people can say is named as not supplied."""
-    policy = "youden" if facts.threshold_rule.startswith("Youden") else "fixed"
-    test = facts.test["policies"].get(policy) or next(iter(facts.test["policies"].values()))
-    lines = [
-        f"# Model card: {facts.backbone}, {facts.recipe['name']}",
-        "",
-        *((_SYNTHETIC, "") if facts.data["synthetic"] else ()),
-        _answers(facts),
-        f"- Training: {facts.recipe['summary']}",
-        f"- Weights: {facts.weights['file']} ({facts.weights['licence']}), sha256 {facts.weights['sha256']}"
-        if facts.weights else "- Weights: random initialisation",
-        f"- Data: {facts.data['name']}, manifest sha256 {facts.data['manifest_sha256']}",
-        f"- Input: {facts.preprocess['channels']} channel(s), {facts.preprocess['size']} px, uint8; normalisation is "
-        "inside the graph",
-        f"- Test split: {facts.test['n']} images of {facts.test['patients']} patients, read once, after every choice",
-        "",
-        f"| metric (test{', mean over findings' if facts.multi_label else ''}) | value | 95 % interval |",
-        "|---|---|---|",
-    ]  # fmt: skip
-    for name, entry in test["metrics"].items():
-        if entry["value"] is not None:
-            lines.append(f"| {name} | {entry['value']:.3f} | {_number(entry['low'])} to {_number(entry['high'])} |")
-    if facts.multi_label:
-        lines += _findings(facts, test["per_class"])
-    lines += ["", *(f"- {fact}" for fact in facts.data["facts"]), ""]
-    lines += [f"- {item}: not supplied" for item in _FOR_PEOPLE]
-    return "\n".join(lines) + "\n"
-
-
-def _answers(facts: BundleFacts) -> str:
-    names = f"- Answers: {', '.join(facts.classes)}"
-    if isinstance(facts.threshold, list):
-        return f"{names}; any number of them, each present from its own threshold on ({facts.threshold_rule})"
-    if facts.threshold is not None:
-        return f"{names}; positive is {facts.classes[1]}, threshold {facts.threshold:.3f} ({facts.threshold_rule})"
-    return f"{names}; the most probable class"
-
-
-def _findings(facts: BundleFacts, per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A table of single findings."""
-    lines = [
-        "",
-        "| finding (test) | AUROC | 95 % interval | known | present | threshold |",
-        "|---|---|---|---|---|---|",
-    ]
-    for k, name in enumerate(facts.classes):
-        auroc, known = per_class[str(k)]["auroc"], facts.test["known"][str(k)]
-        interval = f"{_number(auroc['low'])} to {_number(auroc['high'])}"
-        cut = facts.threshold[k] if isinstance(facts.threshold, list) else facts.threshold
-        counts = f"{known['n']} | {known['positive']} | {_number(cut)}"
-        lines.append(f"| {name} | {_number(auroc['value'])} | {interval} | {counts} |")
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _to_onnx(graph: PixelGraph, preprocess: Preprocess, target: Path) -> None:

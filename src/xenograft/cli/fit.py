@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 
 from xenograft.cli import options
+from xenograft.errors import printable
 
+_MOST = 3
 _EXAMPLES = """\
   xenograft fit chest/ -o model
-  xenograft fit chest/ --backbone mobilenet_v2 --recipe logistic --weights-dir weights/ --offline -o model"""
+  xenograft fit chest/ --backbone mobilenet_v2 --recipe logistic --weights-dir weights/ --offline -o model
+  xenograft fit chest/ --operating-point sensitivity=0.95 -o model"""
 
 
 def add(verbs: options.Verbs) -> None:
@@ -21,6 +24,7 @@ def add(verbs: options.Verbs) -> None:
         "--backbone", metavar="NAME", default="efficientnet_lite0", help="any of compare --help (efficientnet_lite0)"
     )
     parser.add_argument("--recipe", metavar="NAME", default="probe", help="see compare --help (probe)")
+    options.add_operating_point(parser)
     options.add_training(parser)
     options.add_pixels(parser)
     options.add_reading(parser)
@@ -42,6 +46,16 @@ def run(args: argparse.Namespace) -> None:
             **options.settings(args, "data", "output"),
         )
     display.study_table(result.study)
+    from xenograft.evaluation.rules import in_words  # late: scipy, which a mistake in DATA need not wait for
+
+    facts = result.bundle.facts
+    missing = result.bundle.choices.missing if result.bundle.choices is not None else ()
+    if isinstance(facts.threshold, float):
+        display.said(f"Operating point: {in_words(facts.threshold_rule)}, probability {facts.threshold:.3f}.")
+    for sentence in missing[:_MOST]:
+        display.said(f"Not in the bundle: {printable(sentence)}.")
+    if len(missing) > _MOST:
+        display.said(f"Not in the bundle: {len(missing) - _MOST} more, which MODEL_CARD.md names.")
     display.said(f"The bundle gives the trained network's probabilities within {result.drift:.1e}.")
     display.wrote("Training record, a page for a browser", result.study.folder / "report" / "index.html")
     display.wrote("Bundle", args.output)
