@@ -377,7 +377,7 @@ ELSEWHERE = {
     "D12": "tests/data/importers/test_dicomdir.py",
     "L9": "tests/test_storage.py",
     "L17": "tests/features/test_extract.py",
-    "L18": "tests/study/test_differences.py",
+    "L18": "tests/study/test_comparing.py",
 }
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from xenograft.errors import XenograftError
-from xenograft.study.scored import named_apart, names_split, read_scored
+from xenograft.study.record import Predictions, write_predictions
+from xenograft.study.score_sheet import Sheet
+from xenograft.study.scored import Scored, named_apart, read_scored
 
 ROWS = [
     ("a.png", "ill", "p1", 0.9),
@@ -80,8 +82,8 @@ def test_the_split_that_is_meant(tmp_path: Path) -> None:
     source = table(tmp_path / "s.csv", ["id", "label", "score", "split"], rows)
     assert read_scored(source).ids == ("c.png", "d.png")
     assert read_scored(source, split="val").ids == ("a.png", "b.png")
-    assert names_split(source, "val")
-    assert not names_split(source, "train")
+    assert Sheet.read(source).has_split("val")
+    assert not Sheet.read(source).has_split("train")
 
 
 def test_without_patients_it_is_said(tmp_path: Path) -> None:
@@ -108,7 +110,11 @@ BROKEN: dict[str, tuple[str, list[str], list[Any]]] = {
     "sum": ("E-DATA-37", ["id", "label", "p_x", "p_y"], [("a", "x", 0.7, 0.7)]),
     "one class": ("E-LABEL-10", ["id", "label", "score"], [("a", "ill", 0.1), ("b", "ill", 0.2)]),
     "foreign class": ("E-LABEL-18", ["id", "label", "p_x", "p_y"], [("a", "z", 0.5, 0.5)]),
-    "findings": ("E-DATA-37", ["id", "label_0", "label_1", "p_0", "p_1"], [("a", 1, 0, 0.9, 0.8)]),
+    "finding cell": ("E-LABEL-24", ["id", "a", "b", "p_a", "p_b"], [("x", "maybe", 0, 0.9, 0.8)]),
+    "finding without truth": ("E-LABEL-07", ["id", "a", "p_a", "p_b"], [("x", 1, 0.9, 0.8)]),
+    "finding without score": ("E-LABEL-18", ["id", "label", "p_a", "p_b"], [("x", "a|c", 0.9, 0.8)]),
+    "finding and none": ("E-LABEL-24", ["id", "label", "p_a", "p_b"], [("x", "a|No Finding", 0.9, 0.8)]),
+    "unknown findings": ("E-LABEL-10", ["id", "a", "b", "p_a", "p_b"], [("x", "", "", 0.9, 0.8)]),
     "nothing": ("E-LABEL-02", ["id", "label", "score"], []),
 }
 
@@ -155,3 +161,83 @@ def test_tables_of_a_study_take_their_names_from_its_record(tmp_path: Path) -> N
     found = read_scored(table(run / "predictions.csv", ["id", "label", "p_0", "p_1"], rows))
     assert found.classes == ("normal", "ill")
     assert found.labels.tolist() == [1, 0, 1, 0]
+
+
+FINDINGS = [("a", 1, 0, 0.9, 0.8), ("b", "", 1, 0.2, 0.7), ("c", "", "", 0.2, 0.1), ("d", 0, 0, 0.3, 0.4)]
+
+
+@pytest.mark.parametrize("prefix", ["", "label_"])
+def test_findings_with_a_column_each(prefix: str, tmp_path: Path) -> None:
+    head = ["id", f"{prefix}Mass", f"{prefix}Effusion", "p_Mass", "p_effusion"]
+    found = read_scored(table(tmp_path / "f.csv", head, FINDINGS))
+    assert found.multi_label
+    assert found.classes == ("Mass", "effusion")
+    assert found.labels.tolist() == [[1, 0], [-1, 1], [0, 0]]  # of c nothing is known
+    assert [n.code for n in found.notices] == ["W-DATA-38", "W-LABEL-21"]
+    assert np.allclose(found.probabilities, [[0.9, 0.8], [0.2, 0.7], [0.3, 0.4]])  # need not sum to one
+    assert found.counts == {"Mass": 1, "effusion": 1}
+    assert found.known == {"Mass": 2, "effusion": 3}
+
+
+def test_findings_as_names_in_one_cell(tmp_path: Path) -> None:
+    rows = [
+        ("a", "Mass|Effusion", 0.9, 0.8),
+        ("b", "No Finding", 0.2, 0.7),
+        ("c", "effusion|?Mass", 0.2, 0.1),
+        ("d", "", 0, 0),
+    ]
+    found = read_scored(table(tmp_path / "f.csv", ["id", "label", "p_Mass", "p_Effusion"], rows))
+    assert found.labels.tolist() == [[1, 1], [0, 0], [-1, 1]]
+    assert found.ids == ("a", "b", "c")
+    single = [("a", "Mass", 0.9, 0.8), ("b", "No Finding", 0.2, 0.7)]  # never two at once, and yet findings
+    assert read_scored(table(tmp_path / "g.csv", ["id", "label", "p_Mass", "p_Effusion"], single)).multi_label
+
+
+def test_findings_from_a_table_of_labels_with_thresholds_of_their_own(tmp_path: Path) -> None:
+    head = ["path", "prediction", "p_Mass", "p_Effusion", "threshold_Mass", "threshold_Effusion", "error"]
+    rows = [(r[0], "", r[3], r[4], 0.4, 0.6, "") for r in FINDINGS]
+    labels = table(
+        tmp_path / "l.csv", ["id", "Effusion", "Mass", "patient"], [(r[0], r[2], r[1], "p") for r in FINDINGS]
+    )
+    found = read_scored(table(tmp_path / "p.csv", head, rows), labels=labels)
+    assert found.labels.tolist() == [[1, 0], [-1, 1], [0, 0]]
+    assert found.threshold == (0.4, 0.6)
+    assert found.patients_known
+
+
+def test_one_finding_is_two_classes_on_the_images_where_it_is_known(tmp_path: Path) -> None:
+    source = table(tmp_path / "f.csv", ["id", "Mass", "Effusion", "p_Mass", "p_Effusion"], FINDINGS)
+    one = read_scored(source, finding="mass")
+    assert (one.binary, one.classes, one.ids) == (True, ("no Mass", "Mass"), ("a", "d"))
+    assert one.labels.tolist() == [1, 0]
+    assert np.allclose(one.probabilities, [[0.1, 0.9], [0.7, 0.3]])
+    assert read_scored(source).only([1]).classes == ("Effusion",)
+    alone = table(tmp_path / "o.csv", ["id", "Mass", "p_Mass"], [r[:2] + r[3:4] for r in FINDINGS])
+    assert read_scored(alone).binary
+    for options in ({"finding": "Hernia"}, {"positive": "Mass"}):
+        with pytest.raises(XenograftError, match="E-USAGE-24"):
+            read_scored(source, **options)
+    with pytest.raises(XenograftError, match="E-USAGE-24"):
+        read_scored(
+            table(tmp_path / "c.csv", ["path", "label", "score"], [(r[0], r[1], r[3]) for r in ROWS]), finding="Mass"
+        )
+
+
+def test_predictions_of_a_study_become_the_same_record(tmp_path: Path) -> None:
+    """Parquet of our own runs, read as a table and taken from the record."""
+    labels = np.array([[1, -1], [0, 1], [1, 0]])
+    made = Predictions(
+        ids=np.array(["a", "b", "c"]), split="test", labels=labels, patients=np.array(["p", "p", "q"]),
+        probabilities=np.array([[0.9, 0.1], [0.2, 0.3], [0.5, 0.5]]),
+    )  # fmt: skip
+    run = tmp_path / "study" / "runs" / "one"
+    run.mkdir(parents=True)
+    (tmp_path / "study" / "study.json").write_text('{"classes": ["Mass", "Effusion"]}')
+    write_predictions(run / "predictions.parquet", {"test": made})
+    read = read_scored(run / "predictions.parquet")
+    taken = Scored.of_predictions("one", ["Mass", "Effusion"], made)
+    for table_ in (read, taken):
+        assert table_.classes == ("Mass", "Effusion")
+        assert table_.labels.tolist() == labels.tolist()
+        assert np.allclose(table_.probabilities, made.probabilities)
+        assert table_.patients.tolist() == ["p", "p", "q"]

@@ -344,6 +344,7 @@ def _assemble(
         synthetic=spec is known.PHANTOM,
         facts=(*listing.facts, *(spec.facts if spec is not None else ())),
         splits_given=any(row.split for row in rows),
+        test_given=any(row.split == "test" for row in rows),
         patients_known=any(row.patient != row.id for row in rows),
         multi_label=bool(listing.findings),
     )

@@ -91,8 +91,8 @@ class Manifest:
         synthetic: computer-generated images; every page says so.
         leak_allowed: the user accepted a leak between splits; every page says so.
         facts: sentences that every report on this data set must carry.
-        splits_given: the source named the splits; else they were made here. patients_known: the source tells patients
-            apart; else every image counts as its own.
+        splits_given: the source named splits; else they were made here. test_given: a test split is among them.
+        patients_known: the source tells patients apart; else every image counts as its own.
         multi_label: an image may have several of the classes, or none, and some may be unknown.
     """
 
@@ -107,6 +107,7 @@ class Manifest:
     leak_allowed: bool = False
     facts: tuple[str, ...] = ()
     splits_given: bool = False
+    test_given: bool = False
     patients_known: bool = True
     notices: tuple[Notice, ...] = ()
     skipped: tuple[Skip, ...] = field(default=())

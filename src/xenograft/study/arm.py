@@ -32,12 +32,14 @@ class Arm:
     seed: int
     lr_scale: float
     preprocess: Preprocess
+    fold: int | None = None
 
     @property
     def id(self) -> str:
         """Folder name: unique among the arms of a study, safe on every file system."""
         backbone = self.spec.name.replace(":", "_").replace("/", "_")
-        return f"{backbone}-{self.recipe.name}-lr{self.lr_scale:g}-seed{self.seed}"
+        fold = "" if self.fold is None else f"-fold{self.fold}"
+        return f"{backbone}-{self.recipe.name}-lr{self.lr_scale:g}{fold}-seed{self.seed}"
 
     def cost(self, images: int) -> float:
         """Units of work for `images` training images, to forecast by: passes weighted by the network's parameters."""

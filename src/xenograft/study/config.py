@@ -27,12 +27,23 @@ _WHOLE = {
     "micro_batch": 2,
     "views": 0,
     "resamples": 100,
+    "folds": 0,
     "threads": 1,
     "size": 16,
 }
 # what may differ between two calls that add runs to one study
 GROWING = ("backbones", "recipes", "seeds", "lr_scales")
-INCIDENTAL = ("data", "images", "threads", "weights_dir", "cache_dir", "cache_limit", "offline", "max_skip")
+INCIDENTAL = (
+    "data",
+    "images",
+    "threads",
+    "weights_dir",
+    "cache_dir",
+    "cache_limit",
+    "offline",
+    "max_skip",
+    "robustness",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class StudyConfig:
     Args:
         data: folder, table, or name on a hub. backbones, recipes: names in the order of the tables.
         seeds: number of seeds, 0 to seeds - 1. lr_scales: factors on every learning rate (Table 3: 0.1).
+        folds: of cross-validation by patient, see `xenograft.study.folding`; 0: none.
         epochs, batch_size, views, augment: override the recipes where given.
         micro_batch: images per pass in training; gradients are accumulated over a batch. None lets memory decide.
         normalise: ``weights`` (the weights' own mean and sd) or ``paper`` (0.5, 0.5).
@@ -51,6 +63,8 @@ class StudyConfig:
         cache_limit: of cached features and decoded pixels, ``20G`` or bytes; 0 keeps no decoded pixels, and nothing
             else but what is in use.
         resamples: of the bootstrap.
+        operating_point: rule for a threshold of its own, chosen on validation, e.g. ``sensitivity=0.95``, see
+            `xenograft.evaluation.rules`. robustness: measure the chosen run on test images changed by degrees.
         reading: how the data set is read and split.
     """
 
@@ -58,6 +72,7 @@ class StudyConfig:
     backbones: tuple[str, ...] = ("efficientnet_lite0",)
     recipes: tuple[str, ...] = ("probe", "scratch")
     seeds: int = 3
+    folds: int = 0
     lr_scales: tuple[float, ...] = (1.0,)
     epochs: int | None = None
     batch_size: int | None = None
@@ -76,6 +91,8 @@ class StudyConfig:
     cache_limit: str | int | None = None
     offline: bool = False
     resamples: int = 2000
+    operating_point: str | None = None
+    robustness: bool = False
     reading: IngestOptions = field(default_factory=IngestOptions)
 
     def __post_init__(self) -> None:
@@ -83,7 +100,7 @@ class StudyConfig:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < low):
                 raise UsageError(f"{name} is {value!r}; a whole number of at least {low} is needed", code="E-USAGE-11")
-        for name in ("colour", "offline"):
+        for name in ("colour", "offline", "robustness"):
             if type(getattr(self, name)) is not bool:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; true or false is needed", code="E-USAGE-11")
         if not self.backbones or not self.recipes or not all(0 < scale < math.inf for scale in self.lr_scales):
@@ -96,10 +113,20 @@ class StudyConfig:
                 f"({', '.join(FITS)})",
                 code="E-USAGE-05",
             )
+        if self.folds == 1:
+            raise UsageError("folds is 1; 2 or more are needed, or 0 for none", code="E-USAGE-11")
+        self._parse()
+
+    def _parse(self) -> None:
+        """What other files know how to read."""
         if self.augment is not None:
             preset(self.augment)
         if self.cache_limit is not None:
             parse_size(self.cache_limit)
+        if self.operating_point is not None:
+            from xenograft.evaluation.rules import parse_rule  # late: scipy, which most studies need only later
+
+            parse_rule(self.operating_point)
 
     @property
     def cache_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from xenograft.data.prepared import read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, printable
 from xenograft.storage import atomic_path, atomic_write, read_json
-from xenograft.study import environment
+from xenograft.study import environment, folding
 from xenograft.study.config import GROWING, INCIDENTAL, StudyConfig
 from xenograft.study.record import StudyRecord
 
@@ -31,12 +31,18 @@ def now() -> str:
 
 
 def study_record(
-    config: StudyConfig, manifest: Manifest, folder: Path, command: str, *, look: Callable[[], dict[str, Any]]
+    config: StudyConfig,
+    manifest: Manifest,
+    folder: Path,
+    command: str,
+    *,
+    parts: Sequence[Manifest] = (),
+    look: Callable[[], dict[str, Any]],
 ) -> StudyRecord:
     """The record of a study before its runs; keeps the date and the time spent of a study that goes on.
 
     Args:
-        look: audits the data; called for a new study.
+        parts: the data set in the splits of each fold. look: audits the data; called for a new study.
 
     Raises:
         DataError: the folder's study was made from other data.
@@ -60,6 +66,8 @@ def study_record(
         "multi_label": manifest.multi_label,
         "counts": manifest.counts(),
         "sizes": manifest.sizes(),
+        "patients_known": manifest.patients_known,
+        "folds": folding.facts(manifest, parts) if parts else None,
         "patient_rule": manifest.patient_rule,
         "split_rule": manifest.split_rule,
         "skipped": [asdict(skip) for skip in manifest.skipped],

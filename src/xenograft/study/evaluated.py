@@ -5,38 +5,24 @@ Choices (thresholds, recalibration, what is answered) are made on validation tab
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xenograft.errors import DataError, UsageError, printable
-from xenograft.evaluation.abstention import abstention_card, choose_cut, decide
-from xenograft.evaluation.calibration import calibration_card
-from xenograft.evaluation.conformal import ConformalSets, conformal_card, patients_needed
-from xenograft.evaluation.delong import clustered_delong_interval, clustered_delong_test, delong_interval, delong_test
-from xenograft.evaluation.margin import noninferiority
-from xenograft.evaluation.mcnemar import mcnemar
-from xenograft.evaluation.multiplicity import holm
-from xenograft.evaluation.net_benefit import decision_curve
-from xenograft.evaluation.operating_points import Youden, chosen_with_uncertainty
-from xenograft.evaluation.paired import paired_difference, paired_difference_multiclass
-from xenograft.evaluation.predictive_values import clustered_predictive_intervals
-from xenograft.evaluation.recalibration import Platt, Temperature
-from xenograft.evaluation.reliability import reliability
-from xenograft.evaluation.scorecard import scorecard
-from xenograft.evaluation.subgroups import subgroup_card
-from xenograft.evaluation.threshold import FIXED, MIN_PER_CLASS, enough, thresholds_for
+from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
+from xenograft.evaluation.rules import NamedRule
+from xenograft.study.evaluated_findings import of_findings
+from xenograft.study.evaluated_model import Draws, cards, of_classes, of_two, thresholds_of
+from xenograft.study.evaluated_pairs import compared
 from xenograft.study.scored import Scored
 
 Json = dict[str, Any]
 
-COVERAGE = 0.9
-"""Of the conformal sets."""
+_NOT_OF_ALL = (
+    "calibration", "recalibration", "abstention", "conformal", "auroc", "reliability", "predictive_values",
+    "decision_curve", "chosen", "findings",
+)  # fmt: skip
 
 
 def evaluate_tables(
@@ -45,6 +31,7 @@ def evaluate_tables(
     *,
     prevalence: float | None = None,
     margin: float | None = None,
+    rule: NamedRule | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -55,51 +42,129 @@ def evaluate_tables(
         tables: of the same images. validation: none, or one for each table, of other images.
         prevalence: at which predictive values and net benefit are stated; two classes only.
         margin: largest loss of AUROC that would not matter, stated beforehand; two classes only.
+        rule: chooses a further threshold on validation, see `xenograft.evaluation.rules.parse_rule`.
         resamples, level: of every bootstrap. seed: of all of them.
 
     Returns:
-        ``classes``, ``images``, ``patients``, ``patients_known``, ``counts``, ``level``, ``resamples``, ``seed``,
-        ``prevalence``, ``margin``; ``models``: for each table ``name``, ``sha256``, ``validation``, ``thresholds``,
-        ``scorecard``, ``auroc``, ``calibration``, ``reliability``, ``recalibration``, ``predictive_values``,
-        ``decision_curve``, ``abstention``, ``conformal``, ``subgroups``, ``chosen`` (None where it does not apply);
-        ``comparisons``: for each pair ``a``, ``b``, ``metrics``, ``delong``, ``clustered_delong``, ``mcnemar``,
-        ``margin`` and ``adjusted_p`` (Holm, of the clustered test); ``notices``.
+        ``classes``, ``multi_label`` (whether they are findings), ``images``, ``patients``, ``patients_known``,
+        ``counts`` (images of each class; of each finding those that have it), ``known`` (of findings the images where
+        each is known, else None), ``level``, ``resamples``, ``seed``, ``prevalence``, ``margin``, ``rule`` (its name,
+        or None); ``models``: an entry of `evaluate_model` for each table; ``comparisons``: for each pair ``a``, ``b``,
+        ``metrics`` (paired bootstrap), ``adjusted_p`` (Holm, over the pairs), ``delong``, ``clustered_delong``,
+        ``mcnemar``, ``margin``, and for findings ``findings``: "0", "1", ... -> a clustered DeLong test with its
+        ``adjusted_p`` (Holm, over findings and pairs; None stands for what does not apply); ``adjusted``: ``test``
+        (whose p the pairs' are: ``obuchowski``, or ``bootstrap`` of the mean AUROC, which cannot be below
+        ``smallest_p``), ``comparisons`` (how many they were adjusted for), ``left_out`` and for ``findings`` these two;
+        ``notices``.
 
     Raises:
         LabelError: tables that do not hold the same images, or a validation table that holds images or patients of
             test. UsageError: options that do not fit.
     """
-    first = tables[0]
-    binary = len(first.classes) == 2
-    _check(tables, validation, prevalence=prevalence, margin=margin)
-    joined = [first, *(table.in_order_of(first) for table in tables[1:])]
-    options = {"resamples": resamples, "level": level}
-    own: Sequence[Scored | None] = validation or [None] * len(joined)
-    models = [_model(table, val, prevalence, seed, options) for table, val in zip(joined, own, strict=True)]
-    comparisons = [_comparison(a, b, margin, seed, options) for a, b in combinations(joined, 2)]
-    if binary and comparisons:
-        names = {f"{c['a']} - {c['b']}": c["clustered_delong"]["p"] for c in comparisons}
-        adjusted = holm(names)["adjusted"]
-        for row in comparisons:
-            row["adjusted_p"] = adjusted[f"{row['a']} - {row['b']}"]
+    _check(tables, validation, prevalence=prevalence, margin=margin, rule=rule)
+    draws = Draws(resamples, level, seed)
+    tests = [tables[0], *(table.in_order_of(tables[0]) for table in tables[1:])]
+    tests, held_out, said = _measurable(tests, validation)
+    first = tests[0]
+    own: Sequence[Scored | None] = held_out or [None] * len(tests)
     return {
         "classes": list(first.classes),
+        "multi_label": first.multi_label,
         "images": len(first.ids),
         "patients": int(np.unique(first.patients).size),
         "patients_known": first.patients_known,
-        "counts": {name: int((first.labels == k).sum()) for k, name in enumerate(first.classes)},
-        **options,
+        "counts": first.counts,
+        "known": first.known,
+        **draws.options,
         "seed": seed,
         "prevalence": prevalence,
         "margin": margin,
-        "models": models,
-        "comparisons": comparisons,
-        "notices": [str(n) for n in dict.fromkeys(n for table in (*tables, *validation) for n in table.notices)],
+        "rule": None if rule is None else rule.name,
+        "models": [
+            evaluate_model(
+                table, val, prevalence=prevalence, rule=rule, resamples=resamples, level=level, seed=seed
+            )
+            for table, val in zip(tests, own, strict=True)
+        ],
+        **compared(tests, draws, margin=margin),
+        "notices": [
+            str(n) for n in dict.fromkeys([*(n for table in (*tables, *validation) for n in table.notices), *said])
+        ],
+    }  # fmt: skip
+
+
+def evaluate_model(
+    table: Scored,
+    validation: Scored | None = None,
+    *,
+    prevalence: float | None = None,
+    rule: NamedRule | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Json:
+    """Everything that can be said of one model: its entry in ``models`` of `evaluate_tables`.
+
+    Args:
+        table: predictions of test. validation: of other patients; None leaves out all that is chosen on it.
+        prevalence, rule, resamples, level, seed: as in `evaluate_tables`.
+
+    Returns:
+        ``name``, ``sha256``, ``validation`` (``name``, ``sha256``, ``images``), ``thresholds`` (policy -> threshold,
+        or of findings one for each), ``scorecard`` (with the intervals of `with_proportions`), ``overall`` (policy ->
+        ``averages``, ``agreement``) and ``subgroups``, for every kind of label. Of classes that exclude each other
+        ``calibration``, ``recalibration``, ``abstention``, ``conformal``; of two classes also ``auroc``,
+        ``reliability``, ``predictive_values``, ``decision_curve`` and ``chosen`` (policy -> how firmly validation chose
+        it); of findings ``findings``, see `xenograft.study.evaluated_findings.of_findings`. None stands for what does
+        not apply.
+    """
+    draws = Draws(resamples, level, seed)
+    thresholds = thresholds_of(table, validation, rule)
+    entry: Json = {
+        "name": table.name,
+        "sha256": table.sha256,
+        "validation": None
+        if validation is None
+        else {"name": validation.name, "sha256": validation.sha256, "images": len(validation.ids)},
+        "thresholds": thresholds,
+        **cards(table, thresholds, draws),
+        **dict.fromkeys(_NOT_OF_ALL),
     }
+    if table.multi_label:
+        return entry | {"findings": of_findings(table, validation, thresholds, draws, rule)}
+    entry |= of_classes(table, validation, thresholds, draws)
+    if table.binary:
+        entry |= of_two(table, validation, thresholds, draws, prevalence=prevalence, rule=rule)
+    return entry
+
+
+def _measurable(
+    tests: list[Scored], validation: Sequence[Scored]
+) -> tuple[list[Scored], Sequence[Scored], list[Notice]]:
+    """Without findings that no test image has, or that none lacks: nothing can be measured of them."""
+    first = tests[0]
+    if not first.multi_label:
+        return tests, validation, []
+    kept = [k for k, column in enumerate(first.labels.T) if (column == 1).any() and (column == 0).any()]
+    gone = [name for k, name in enumerate(first.classes) if k not in kept]
+    if not gone:
+        return tests, validation, []
+    if not kept:
+        raise LabelError(
+            f"{first.name}: no finding has images with and without it: {listed(gone)}; add images", code="E-LABEL-12"
+        )
+    message = f"{first.name}: findings that no image has, or none lacks, were left out: {listed(gone, most=20)}"
+    said = Notice("W-LABEL-25", message, len(gone), tuple(map(printable, gone[:5])))
+    return [table.only(kept) for table in tests], [table.only(kept) for table in validation], [said]
 
 
 def _check(
-    tables: Sequence[Scored], validation: Sequence[Scored], *, prevalence: float | None, margin: float | None
+    tables: Sequence[Scored],
+    validation: Sequence[Scored],
+    *,
+    prevalence: float | None,
+    margin: float | None,
+    rule: NamedRule | None,
 ) -> None:
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -109,10 +174,17 @@ def _check(
             f"{len(validation)} validation tables for {len(tables)} of test; give one for each, in order",
             code="E-USAGE-24",
         )
-    if len(tables[0].classes) != 2 and (prevalence is not None or margin is not None):
-        raise UsageError("--prevalence and --margin speak of two classes", code="E-USAGE-24")
+    if rule is not None and not validation:
+        raise UsageError(
+            f"{rule.name} chooses a threshold on validation images, and there are none; give --validation, or leave "
+            "--operating-point out",
+            code="E-USAGE-24",
+        )
+    if not tables[0].binary and (prevalence is not None or margin is not None):
+        more = "; choose one of the findings with --finding" if tables[0].multi_label else ""
+        raise UsageError(f"--prevalence and --margin speak of two classes{more}", code="E-USAGE-24")
     for table, val in zip(tables, validation, strict=False):
-        if val.classes != table.classes:
+        if val.classes != table.classes or val.multi_label != table.multi_label:
             raise UsageError(f"{val.name} and {table.name} have other classes or another order", code="E-USAGE-24")
         shared = set(val.patients) & set(table.patients)
         if shared:
@@ -121,191 +193,3 @@ def _check(
                 "chosen on test patients says nothing",
                 code="E-LABEL-14",
             )
-
-
-def _rng(seed: int, *more: int) -> np.random.Generator:
-    return np.random.default_rng([seed, *more])
-
-
-def _model(table: Scored, val: Scored | None, prevalence: float | None, seed: int, options: Mapping[str, Any]) -> Json:
-    binary = len(table.classes) == 2
-    thresholds: dict[str, Any] = {"fixed": FIXED}
-    fitted = _fitted(val)
-    if val is not None:
-        thresholds |= thresholds_for(val.labels, val.probabilities)
-    if binary and table.threshold is not None:
-        thresholds["given"] = table.threshold
-    size = len(table.ids)
-    card = scorecard(
-        table.labels, table.probabilities, table.patients, thresholds=thresholds, rng=_rng(seed, size), **options
-    )
-    found: Json = {
-        "name": table.name,
-        "sha256": table.sha256,
-        "validation": None if val is None else {"name": val.name, "sha256": val.sha256, "images": len(val.ids)},
-        "thresholds": thresholds,
-        "scorecard": card,
-        "calibration": _calibration(table, table.probabilities, seed, options),
-        "recalibration": _recalibration(table, fitted, seed, options),
-        "abstention": _abstention(table, val, thresholds, seed, options),
-        "conformal": _conformal(table, val, seed, options),
-        "subgroups": _subgroups(table, thresholds, seed, options),
-        "auroc": None,
-        "reliability": None,
-        "predictive_values": None,
-        "decision_curve": None,
-        "chosen": None,
-    }
-    return found | (_two(table, val, fitted, thresholds, prevalence, seed, options) if binary else {})
-
-
-def _two(
-    table: Scored,
-    val: Scored | None,
-    fitted: Platt | Temperature | None,
-    thresholds: Mapping[str, float],
-    prevalence: float | None,
-    seed: int,
-    options: Mapping[str, Any],
-) -> Json:
-    """What is said of two classes alone."""
-    labels, scores, patients, level = table.labels, table.probabilities[:, 1], table.patients, options["level"]
-    calibrated = _at(prevalence, fitted, val).apply(scores) if isinstance(fitted, Platt) and val is not None else scores
-    values = {
-        name: clustered_predictive_intervals(
-            labels, scores, patients, threshold=cut, prevalence=prevalence, rng=_rng(seed, 3), **options
-        )
-        for name, cut in (thresholds.items() if prevalence is not None else ())
-        if prevalence is not None
-    }
-    chosen = None
-    if val is not None and enough(val.labels):
-        chosen = chosen_with_uncertainty(
-            Youden(), val.labels, val.probabilities[:, 1], val.patients, rng=_rng(seed, 5), **options
-        )
-    return {
-        "auroc": {
-            "images_independent": delong_interval(labels, scores, level=level),
-            "patients_as_clusters": clustered_delong_interval(labels, scores, patients, level=level),
-        },
-        "reliability": reliability(labels, scores, patients, rng=_rng(seed, 2), **options).as_json(),
-        "predictive_values": values or None,
-        "decision_curve": {
-            "recalibrated": fitted is not None,
-            "restated": fitted is not None and prevalence is not None,
-            **decision_curve(labels, calibrated, patients, prevalence=prevalence, rng=_rng(seed, 4), **options),
-        },
-        "chosen": chosen,
-    }
-
-
-def _scores(table: Scored, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As the calibration of two classes wants them."""
-    return probabilities[:, 1] if len(table.classes) == 2 else probabilities
-
-
-def _calibration(table: Scored, probabilities: NDArray[np.float64], seed: int, options: Mapping[str, Any]) -> Json:
-    return calibration_card(table.labels, _scores(table, probabilities), table.patients, rng=_rng(seed, 1), **options)
-
-
-def _fitted(val: Scored | None) -> Platt | Temperature | None:
-    """Platt scaling for two classes, a temperature for more; None where validation is too small for it.
-
-    None too where validation ranks the wrong way round, which no rescaling mends.
-    """
-    if val is None or np.bincount(val.labels, minlength=len(val.classes)).min() < MIN_PER_CLASS:
-        return None
-    if len(val.classes) > 2:
-        return Temperature.fit(val.labels, val.probabilities)
-    try:
-        return Platt.fit(val.labels, val.probabilities[:, 1])
-    except DataError:
-        return None
-
-
-def _at(prevalence: float | None, fitted: Platt, val: Scored) -> Platt:
-    """Scores of validation's share of positives, restated for another one: the odds change by the ratio of the odds."""
-    if prevalence is None:
-        return fitted
-    share = float((val.labels == 1).mean())
-    moved = math.log(prevalence / (1 - prevalence)) - math.log(share / (1 - share))
-    return replace(fitted, intercept=fitted.intercept + moved)
-
-
-def _recalibration(
-    table: Scored, fitted: Platt | Temperature | None, seed: int, options: Mapping[str, Any]
-) -> Json | None:
-    """What was fitted on validation, measured on test."""
-    if fitted is None:
-        return None
-    after = fitted.apply(_scores(table, table.probabilities))
-    both = np.stack([1 - after, after], axis=1) if after.ndim == 1 else after
-    return {"fitted": fitted.as_json(), "calibration": _calibration(table, both, seed, options)}
-
-
-def _abstention(
-    table: Scored, val: Scored | None, thresholds: Mapping[str, Any], seed: int, options: Mapping[str, Any]
-) -> Json:
-    threshold = thresholds.get("youden", FIXED)
-    cut = None
-    if val is not None:
-        binary = len(val.classes) == 2
-        answers, sure = decide(val.probabilities[:, 1], threshold=threshold) if binary else decide(val.probabilities)
-        cut = choose_cut(answers != val.labels, sure, val.patients)
-    return abstention_card(
-        table.labels, table.probabilities, table.patients, threshold=threshold, cut=cut, rng=_rng(seed, 6), **options
-    )
-
-
-def _conformal(table: Scored, val: Scored | None, seed: int, options: Mapping[str, Any]) -> Json | None:
-    if val is None:
-        return None
-    fewest = min(np.unique(val.patients[val.labels == k]).size for k in range(len(val.classes)))
-    if fewest < patients_needed(COVERAGE):
-        return None
-    fitted = ConformalSets.fit(val.labels, val.probabilities, val.patients, coverage=COVERAGE)
-    card = conformal_card(fitted, table.labels, table.probabilities, table.patients, rng=_rng(seed, 7), **options)
-    return {"fitted": fitted.as_json(), "card": card}
-
-
-def _subgroups(table: Scored, thresholds: Mapping[str, Any], seed: int, options: Mapping[str, Any]) -> Json | None:
-    if not table.groups:
-        return None
-    return subgroup_card(
-        table.labels,
-        table.probabilities,
-        table.patients,
-        dict(table.groups),
-        thresholds,
-        rng=_rng(seed, 9),
-        **options,
-    )
-
-
-def _comparison(a: Scored, b: Scored, margin: float | None, seed: int, options: Mapping[str, Any]) -> Json:
-    labels, patients, level = a.labels, a.patients, options["level"]
-    found: Json = {
-        "a": a.name,
-        "b": b.name,
-        "delong": None,
-        "clustered_delong": None,
-        "margin": None,
-        "adjusted_p": None,
-    }
-    if len(a.classes) == 2:
-        one, two = a.probabilities[:, 1], b.probabilities[:, 1]
-        found["metrics"] = paired_difference(
-            labels, one, two, patients, threshold_a=FIXED, threshold_b=FIXED, rng=_rng(seed, 8), **options
-        )
-        found["delong"] = delong_test(labels, one, two, level=level)
-        clustered = clustered_delong_test(labels, one, two, patients, level=level)
-        found["clustered_delong"] = clustered
-        if margin is not None:
-            found["margin"] = noninferiority(clustered["low"], clustered["high"], margin=margin, level=level)
-        right = [(s >= FIXED) == (labels == 1) for s in (one, two)]
-    else:
-        found["metrics"] = paired_difference_multiclass(
-            labels, a.probabilities, b.probabilities, patients, rng=_rng(seed, 8), **options
-        )
-        right = [table.probabilities.argmax(axis=1) == labels for table in (a, b)]
-    return found | {"mcnemar": mcnemar(*right, level=level)}

@@ -126,5 +126,6 @@ def siblings(arm: Arm, workshop: Workshop) -> list[Arm]:
         if other.id != arm.id
         and other.recipe.frozen
         and other.recipe.solver == "gradient"
+        and other.fold == arm.fold
         and feature_key(other) == feature_key(arm)
     ]

@@ -17,7 +17,7 @@ from xenograft.data.label_sets import MISSING
 from xenograft.errors import DataError, printable
 from xenograft.storage import atomic_path, read_json, write_json
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 Json = dict[str, Any]
 Thresholds = dict[str, float | list[float]]
 
@@ -43,6 +43,7 @@ class RunRecord:
         timings: seconds for ``read``, ``embed``, ``fit``, ``evaluate``.
         peak_memory_mb: highest resident memory of the process so far, in MiB.
         fingerprint: hash of everything the run depends on; a run with another one is never taken for this one.
+        fold: of cross-validation, from 0; None without it.
     """
 
     id: str
@@ -66,6 +67,7 @@ class RunRecord:
     created: str
     notices: list[Json] = field(default_factory=list)
     fingerprint: str = ""
+    fold: int | None = None
     version: int = RECORD_VERSION
 
     @classmethod
@@ -76,7 +78,9 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """What a whole study was: data, configuration, machine, and the paired differences between its runs.
+    """What a whole study was: data, configuration, machine, and what its finished runs together show.
+
+    An *arm* is one backbone, recipe and learning-rate scale: ``{"backbone", "recipe", "lr_scale"}``.
 
     Args:
         title: one line for a page's heading.
@@ -90,11 +94,15 @@ class StudyRecord:
             ([{"path", "code", "reason"}]), ``notices`` ([{"code", "message", "count", "items"}]),
             ``facts`` (sentences that every report on this data set must carry),
             ``examples`` ({class: [file below the study folder, ...]}), ``audit`` (`xenograft.auditing.record.summary`),
-            ``baseline`` (`xenograft.study.baseline`; None until the runs are finished).
+            ``baseline`` (`xenograft.study.baseline`; None until the runs are finished),
+            ``folds`` (`xenograft.study.folding.facts`; None without cross-validation).
         environment: ``python``, ``platform``, ``cpu``, ``cores``, ``memory_gb``, ``gpu``, ``packages``.
-        comparisons: paired differences on test, one mapping each: ``backbone``, ``lr_scale``, ``a``, ``b`` (recipes;
-            the difference is a minus b), ``metric``, ``difference``, ``low``, ``high``, ``p``, ``p_holm`` (adjusted for
-            all of them), ``resamples``.
+        arms: an arm's results over its seeds and folds, see `xenograft.study.comparing`.
+        comparisons: paired differences on test between arms, see `xenograft.study.comparing`.
+        ensembles: averaged answers of several runs, see `xenograft.study.ensembles`.
+        evidence: `xenograft.study.evidence`: calibration, abstention, subgroups of the arm that validation chose, and
+            of what it is compared with. failures: `xenograft.study.failures`, its most confident mistakes on test.
+        robustness: `xenograft.study.robustness` of the same run; None where it was not asked for.
         seconds: wall-clock time of the study, all sessions together.
     """
 
@@ -105,7 +113,12 @@ class StudyRecord:
     classes: list[str]
     data: Json
     environment: Json
+    arms: list[Json] = field(default_factory=list)
     comparisons: list[Json] = field(default_factory=list)
+    ensembles: list[Json] = field(default_factory=list)
+    evidence: Json | None = None
+    failures: Json | None = None
+    robustness: Json | None = None
     seconds: float = 0.0
     version: int = RECORD_VERSION
 
@@ -120,7 +133,7 @@ class Predictions:
     """Scores of one run on one split.
 
     Args:
-        ids: image ids, N of them.
+        ids: image ids, N of them. split: which they are of; what chooses refuses ``test``.
         labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
         patients: (N,) patient keys.
         probabilities: (N, C), each row sums to one, or (N, L), one for each finding.
@@ -130,6 +143,7 @@ class Predictions:
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
     probabilities: NDArray[np.float64]
+    split: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +214,7 @@ def read_predictions(path: Path, split: str) -> Predictions:
         labels=table["label"].to_numpy().astype(np.int64) if single else _numbered(table, "label_").astype(np.int64),
         patients=np.array(table["patient"].to_pylist(), dtype=np.str_),
         probabilities=_numbered(table, "p_"),
+        split=split,
     )
 
 

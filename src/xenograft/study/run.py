@@ -6,12 +6,9 @@ import importlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from xenograft.auditing.material import Material
 from xenograft.auditing.record import summary
@@ -24,15 +21,22 @@ from xenograft.data.glance import GlanceStore
 from xenograft.data.ingest import write_skips
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
-from xenograft.errors import ProcessError, printable
+from xenograft.evaluation.threshold import refuse_classes
 from xenograft.storage import check_output
+from xenograft.study.alone import alone
 from xenograft.study.arm import Arm
 from xenograft.study.baseline import baseline
+from xenograft.study.chosen import arms_of, choose
+from xenograft.study.comparing import arm_rows, compare_arms
 from xenograft.study.config import StudyConfig
 from xenograft.study.describe import study_record, write_manifest
-from xenograft.study.differences import compare_arms
+from xenograft.study.ensembles import ensembles
+from xenograft.study.evidence import evidence, standing_for
+from xenograft.study.failures import failures
+from xenograft.study.folding import folded
+from xenograft.study.pool import Pool
 from xenograft.study.reading import read_data
-from xenograft.study.record import Study, write_study
+from xenograft.study.record import Study, StudyRecord, write_study
 from xenograft.study.watch import Silent, Watcher
 
 
@@ -52,26 +56,8 @@ def run_study(
     started = time.perf_counter()
     folder = Path(folder)
     check_output(folder, "a study", "study.json", "skipped.csv", ".lock")
-    with _alone(folder):
+    with alone(folder):
         return _run_alone(config, folder, cache=cache, watcher=watcher, command=command, started=started)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time works on a study."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(str(folder / ".lock"), timeout=0):
-            yield
-    except Timeout as error:
-        raise ProcessError(
-            f"another process is working on {printable(folder)}; wait for it, or choose another folder",
-            code="E-PROC-06",
-        ) from error
-    finally:
-        if [entry.name for entry in folder.iterdir()] == [".lock"]:  # refused before anything was written
-            (folder / ".lock").unlink()
-            folder.rmdir()
 
 
 def _run_alone(
@@ -92,6 +78,8 @@ def _run_alone(
         keepers=[glances],
         meanwhile=lambda: _load_libraries(arms),
     )
+    if config.operating_point is not None and len(manifest.classes) > 2 and not manifest.multi_label:
+        raise refuse_classes(config.operating_point, len(manifest.classes))  # now, not after the first training
     # late: torch takes seconds to load, which a mistake in DATA need not wait for
     from xenograft.study import runs
 
@@ -101,27 +89,52 @@ def _run_alone(
     if config.size is not None:
         for spec in dict.fromkeys(arm.spec for arm in arms):
             runs.check_size(spec, config.size)
-    record = study_record(config, manifest, folder, command, look=lambda: _looked(manifest, glances))
-    finished = {arm.id for arm in arms if runs.is_finished(folder, arm, manifest, workshop)}
+    parts = folded(manifest, config.folds, seed=config.reading.split_seed) if config.folds else ()
+    splits: dict[int | None, Manifest] = {None: manifest, **dict(enumerate(parts))}
+    record = study_record(config, manifest, folder, command, parts=parts, look=lambda: _looked(manifest, glances))
+    finished = {arm.id for arm in arms if runs.is_finished(folder, arm, splits[arm.fold], workshop)}
     write_study(folder, record)
     write_manifest(folder, manifest)
     write_skips(folder / "skipped.csv", manifest.skipped)
     waiting = [arm for arm in arms if arm.id not in finished]
     if finished:
         watcher.say(f"{len(finished)} of {len(arms)} runs were finished before and are kept")
-    runs.run_arms(waiting, manifest, workshop, folder, resamples=config.resamples, of=len(arms))
+    runs.run_arms(
+        waiting,
+        splits,
+        workshop,
+        folder,
+        resamples=config.resamples,
+        of=len(arms),
+        operating_point=config.operating_point,
+    )
     trim(cache, config.cache_bytes, workshop.keys())
-    study = Study.load(folder)
     record.data["baseline"] = record.data["baseline"] or baseline(
         Material(manifest, glances.read(manifest)), resamples=config.resamples
     )
     record = replace(
-        record,
-        comparisons=compare_arms(study, resamples=config.resamples),
+        together(Study.load(folder), record, manifest, resamples=config.resamples),
         seconds=record.seconds + (time.perf_counter() - started if waiting else 0.0),
     )
     write_study(folder, record)
-    return replace(study, record=record)
+    return Study.load(folder)
+
+
+def together(study: Study, record: StudyRecord, manifest: Manifest, *, resamples: int) -> StudyRecord:
+    """What the finished runs show together; test was opened by every run before, and nothing is chosen on it here."""
+    arms = arms_of(study.runs)
+    pool = Pool.of(study, resamples=resamples)
+    rows, kept = arm_rows(arms, pool)
+    standing = standing_for(arms)
+    return replace(
+        record,
+        arms=rows,
+        comparisons=compare_arms(study, arms, pool, kept),
+        ensembles=ensembles(arms, pool, kept, choose(arms)),
+        evidence=evidence(study, standing, resamples=resamples),
+        failures=failures(study, standing[0], manifest),
+        robustness=study.record.robustness,
+    )
 
 
 def _looked(manifest: Manifest, glances: GlanceStore) -> dict[str, Any]:
@@ -148,7 +161,7 @@ def open_pixels(config: StudyConfig, cache: Path) -> PixelSources:
 
 
 def plan(config: StudyConfig) -> Iterator[Arm]:
-    """Every arm: backbones x recipes x learning-rate scales x seeds, in this order."""
+    """Every arm: backbones x recipes x learning-rate scales x folds x seeds, in this order."""
     for name in config.backbones:
         spec = catalog.lookup(name)
         preprocess = Preprocess(
@@ -162,5 +175,6 @@ def plan(config: StudyConfig) -> Iterator[Arm]:
         for recipe in config.recipes:
             convex = config.recipe(recipe).solver == "logistic"  # it has no learning rate
             for scale in (1.0,) if convex else config.lr_scales:
-                for seed in range(config.seeds):
-                    yield Arm(spec, config.recipe(recipe).scaled(scale), seed, scale, preprocess)
+                for fold in range(config.folds) if config.folds else (None,):
+                    for seed in range(config.seeds):
+                        yield Arm(spec, config.recipe(recipe).scaled(scale), seed, scale, preprocess, fold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,8 @@ from xenograft.data.manifest import Manifest
 from xenograft.data.prepared import read_prepared
 from xenograft.data.preprocess import Preprocess
 from xenograft.errors import DataError, UsageError, printable
+from xenograft.evaluation.proportions import with_proportions
+from xenograft.evaluation.rules import parse_rule
 from xenograft.evaluation.scorecard import scorecard
 from xenograft.evaluation.threshold import thresholds_for
 from xenograft.features.engine import choose_engine, torch_device
@@ -38,6 +40,9 @@ from xenograft.study.tuned import TunedArm, engine_facts, planned_machine
 from xenograft.study.watch import Watcher
 from xenograft.study.workshop import Workshop, weights_facts
 from xenograft.train.loop import Machine
+
+Splits = Mapping[int | None, Manifest]
+"""The data set by fold, each with its own splits; under None with those of a study without folds."""
 
 
 def make_workshop(config: StudyConfig, pixels: PixelSources, *, cache: Path, watcher: Watcher) -> Workshop:
@@ -72,9 +77,17 @@ def check_size(spec: catalog.BackboneSpec, size: int) -> None:
 
 
 def run_arms(
-    waiting: Sequence[Arm], manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int, of: int
+    waiting: Sequence[Arm],
+    splits: Splits,
+    workshop: Workshop,
+    folder: Path,
+    *,
+    resamples: int,
+    of: int,
+    operating_point: str | None = None,
 ) -> None:
     """Run the arms that are not finished, `of` that many in all; says beforehand how long it will take."""
+    manifest = splits[0] if 0 in splits else splits[None]  # folds differ by a few images
     watcher = workshop.watcher
     for line in in_words(outlook(waiting, manifest, workshop)):
         watcher.say(line)
@@ -85,33 +98,54 @@ def run_arms(
     for number, (arm, cost) in enumerate(zip(waiting, costs, strict=True), start=1 + of - len(waiting)):
         watcher.begin(f"{number}/{of} {arm.id}", cost)
         keeper.begin(arm)
-        run = run_arm(arm, manifest, workshop, folder / "runs" / arm.id, resamples=resamples)
+        run = run_arm(
+            arm,
+            splits[arm.fold],
+            workshop,
+            folder / "runs" / arm.id,
+            resamples=resamples,
+            operating_point=operating_point,
+        )
         keeper.end(arm, run)
         watcher.end(f"{arm.id}: {headline(run)}")
 
 
-def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, resamples: int) -> RunRecord:
+def run_arm(
+    arm: Arm,
+    manifest: Manifest,
+    workshop: Workshop,
+    folder: Path,
+    *,
+    resamples: int,
+    operating_point: str | None = None,
+) -> RunRecord:
     """Train one arm, let validation choose, then open test once; write everything, the record last."""
     train, val = manifest.subset("train"), manifest.subset("val")
     checkpoint = folder / "checkpoint.safetensors"
     identity = fingerprint(arm, manifest, workshop)
     trained = train_arm(arm, train, val, workshop, checkpoint=checkpoint, fingerprint=identity)
     scores = {"val": trained.predict(val)}
-    thresholds = thresholds_for(val.labels, scores["val"])
+    rule = None if operating_point is None else parse_rule(operating_point)
+    thresholds = thresholds_for(val.labels, scores["val"], rule)
     # every choice is made: epoch, strength, thresholds. Only now is the test split read.
     opened = now()
     test = manifest.subset("test")
     scores["test"] = trained.predict(test)
     started = time.perf_counter()
-    splits = {"val": _predictions(val, scores["val"]), "test": _predictions(test, scores["test"])}
+    splits = {name: _predictions(images, scores[name], name) for name, images in (("val", val), ("test", test))}
     cards = {
-        name: scorecard(
+        name: with_proportions(
+            scorecard(
+                p.labels,
+                p.probabilities,
+                p.patients,
+                thresholds=thresholds,
+                resamples=resamples,
+                rng=np.random.default_rng([arm.seed, len(p.ids)]),
+            ),
             p.labels,
             p.probabilities,
             p.patients,
-            thresholds=thresholds,
-            resamples=resamples,
-            rng=np.random.default_rng([arm.seed, len(p.ids)]),
         )
         for name, p in splits.items()
     }
@@ -138,6 +172,7 @@ def run_arm(arm: Arm, manifest: Manifest, workshop: Workshop, folder: Path, *, r
         created=now(),
         notices=[asdict(notice) for notice in trained.notices],
         fingerprint=identity,
+        fold=arm.fold,
     )
     write_predictions(folder / "predictions.parquet", splits)
     tensors = {name: tensor.contiguous() for name, tensor in trained.tensors().items()}
@@ -157,7 +192,18 @@ def train_arm(
     checkpoint: Path | None = None,
     fingerprint: str = "",
 ) -> Trained:
-    """Train one arm; validation chooses the epoch, cross-validation on train the strength of a logistic head."""
+    """Train one arm; validation chooses the epoch, cross-validation on train the strength of a logistic head.
+
+    Raises:
+        DataError: images of another split are among those that choose (E-DATA-50).
+    """
+    for name, part in (("train", train), ("val", val)):
+        if strange := set(part.column("split")) - {name}:
+            raise DataError(
+                f"images of split {', '.join(sorted(strange))!r} cannot be used as {name}: test only measures what the "
+                "other splits chose",
+                code="E-DATA-50",
+            )
     if arm.recipe.frozen:
         return FrozenArm(arm, train, val, workshop)
     return TunedArm(arm, train, val, workshop, checkpoint, fingerprint)
@@ -170,12 +216,13 @@ def validation_sample(
     table = pq.read_table(study.folder / "manifest.parquet")
     root = config.reading.listing(config.data, cache).root
     classes, findings = tuple(study.record.classes), study.record.data["multi_label"]
-    manifest = Manifest(root, "", classes, table, "", "", multi_label=findings).subset("val")
-    preprocess = Preprocess.from_json(run.preprocess)
-    step = max(1, len(manifest) // count)
-    chosen = np.arange(0, len(manifest), step)[:count]
-    pixels = np.stack([read_prepared(manifest, row, preprocess) for row in manifest.take(chosen).rows()])
-    return pixels, study.predictions(run.id, "val").probabilities[chosen]
+    manifest = Manifest(root, "", classes, table, "", "", multi_label=findings)
+    predicted = study.predictions(run.id, "val")
+    place = {image: at for at, image in enumerate(manifest.column("id"))}
+    chosen = np.arange(0, len(predicted.ids), max(1, len(predicted.ids) // count))[:count]
+    rows = manifest.take([place[image] for image in predicted.ids[chosen].tolist()]).rows()
+    pixels = np.stack([read_prepared(manifest, row, Preprocess.from_json(run.preprocess)) for row in rows])
+    return pixels, predicted.probabilities[chosen]
 
 
 def fingerprint(arm: Arm, manifest: Manifest, workshop: Workshop) -> str:
@@ -212,9 +259,9 @@ def is_finished(folder: Path, arm: Arm, manifest: Manifest, workshop: Workshop) 
     return True
 
 
-def _predictions(manifest: Manifest, probabilities: Any) -> Predictions:
+def _predictions(manifest: Manifest, probabilities: Any, split: str) -> Predictions:
     ids = np.array(manifest.column("id"), dtype=np.str_)
-    return Predictions(ids, manifest.labels, manifest.patients, probabilities)
+    return Predictions(ids, manifest.labels, manifest.patients, probabilities, split)
 
 
 def _planned_engine(arm: Arm, workshop: Workshop) -> dict[str, str | int]:

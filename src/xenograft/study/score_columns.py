@@ -54,8 +54,8 @@ def positive_last(
     return classes, scores, notices
 
 
-def scores(rows: Rows, names: Sequence[str], where: str) -> NDArray[np.float64]:
-    """(N, C) probabilities, or (N, 1) of the positive class.
+def scores(rows: Rows, names: Sequence[str], where: str, *, exclusive: bool = True) -> NDArray[np.float64]:
+    """(N, C) probabilities, or (N, 1) of the positive class, or (N, L) of findings, which do not exclude each other.
 
     Raises:
         DataError: a cell is no number from 0 to 1, or those of a row do not sum to one (E-DATA-37).
@@ -64,13 +64,13 @@ def scores(rows: Rows, names: Sequence[str], where: str) -> NDArray[np.float64]:
     for k, (place, line) in enumerate(rows):
         for c, name in enumerate(names):
             table[k, c] = _probability(line[name], f"{where} {place}, column {printable(name)}")
-        if len(names) > 1 and abs(table[k].sum() - 1) > _SUM_TOLERANCE:
+        if exclusive and len(names) > 1 and abs(table[k].sum() - 1) > _SUM_TOLERANCE:
             raise DataError(
-                f"{where} {place}: the probabilities of its classes sum to {table[k].sum():.3f}, not to 1; findings of "
-                "which an image may have several cannot be evaluated from a table",
+                f"{where} {place}: the probabilities of its classes sum to {table[k].sum():.3f}, not to 1; findings "
+                "need a column label_NAME or NAME for each p_NAME, or labels such as Effusion|Mass",
                 code="E-DATA-37",
             )
-    return table / table.sum(axis=1, keepdims=True) if len(names) > 1 else table
+    return table / table.sum(axis=1, keepdims=True) if exclusive and len(names) > 1 else table
 
 
 def _probability(text: str, where: str) -> float:

@@ -1,0 +1,140 @@
+"""A finished study -> its arms' results over seeds and folds, and the paired differences between them on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from xenograft.evaluation.mean_auroc import Part, mean_auroc_test
+from xenograft.evaluation.multiplicity import holm
+from xenograft.evaluation.resampled import Resampled, overall
+from xenograft.evaluation.scorecard import ARGMAX
+from xenograft.evaluation.variation import variation
+from xenograft.study.chosen import ArmKey
+from xenograft.study.pool import Pool
+from xenograft.study.record import RunRecord, Study
+
+COMPARED = ("auroc", "accuracy", "f1", "average_precision")
+BOOTSTRAP = "paired patient bootstrap"
+ANALYTIC = "DeLong with patients as clusters (Obuchowski 1997)"
+Json = dict[str, Any]
+Arms = Mapping[ArmKey, tuple[RunRecord, ...]]
+
+
+def arm_rows(arms: Arms, pool: Pool) -> tuple[list[Json], dict[ArmKey, Resampled]]:
+    """Results of every arm on test, and what differences are made of.
+
+    Returns:
+        One mapping an arm: ``backbone``, ``recipe``, ``lr_scale``, ``runs`` (ids), ``test`` (means over runs with
+        intervals: ``level``, ``policies``, ``per_class``), ``variation`` (metric -> `xenograft.evaluation.variation`,
+        at the first policy); and by arm its overall metrics at that policy on every resample.
+    """
+    rows, kept = [], {}
+    for key, runs in arms.items():
+        found = pool.arm(runs)
+        policy = _policy(runs)
+        kept[key] = found.only(overall(policy))
+        rows.append(
+            {
+                **key._asdict(),
+                "runs": [run.id for run in runs],
+                "test": found.card(),
+                "variation": {metric: _variation(runs, policy, metric) for metric in COMPARED},
+            }
+        )
+    return rows, kept
+
+
+def compare_arms(study: Study, arms: Arms, pool: Pool, kept: Mapping[ArmKey, Resampled]) -> list[Json]:
+    """Paired differences of means over seeds and folds: recipes within a backbone, backbones within a recipe.
+
+    Returns:
+        One mapping a pair and metric: ``family`` (``"recipes"`` or ``"backbones"``), ``a`` and ``b`` (arms; the
+        difference is a minus b), ``metric``, ``difference``, ``low``, ``high``, ``p``, ``p_holm`` (adjusted for all
+        ``of`` comparisons by this metric), ``test`` (`ANALYTIC` for the AUROC of two classes, else `BOOTSTRAP`),
+        ``bootstrap`` (``low``, ``high``, ``p`` of the bootstrap, where the test is another), ``resamples``.
+    """
+    rows: list[Json] = []
+    for family, a, b in pairs(study, arms):
+        differences = kept[a].minus(kept[b])
+        for metric in COMPARED:
+            key = next((key for key in differences.value if key[2] == metric), None)
+            if key is None:
+                continue
+            found: Json = {**differences.difference(key), "test": BOOTSTRAP, "bootstrap": None}
+            if metric == "auroc" and _two_classes(pool):
+                found = _tested(found, _parts(arms[a], arms[b], pool))
+            row = {"family": family, "a": a._asdict(), "b": b._asdict(), "metric": metric}
+            rows.append(row | found | {"resamples": pool.universe.resamples})
+    return adjusted(rows)
+
+
+def pairs(study: Study, arms: Arms) -> list[tuple[str, ArmKey, ArmKey]]:
+    """(family, a, b) of everything that is compared; transfer stands first, then the order of the study."""
+    order = {name: place for place, name in enumerate(study.record.config["recipes"])}
+    backbones = {name: place for place, name in enumerate(study.record.config.get("backbones", ()))}
+    ranked = sorted(
+        arms,
+        key=lambda key: (
+            -key.lr_scale,
+            backbones.get(key.backbone, len(backbones)),
+            not arms[key][0].transfer,
+            order.get(key.recipe, len(order)),
+            key,
+        ),
+    )
+    found = list(combinations(ranked, 2))
+    recipes = [("recipes", a, b) for a, b in found if (a.backbone, a.lr_scale) == (b.backbone, b.lr_scale)]
+    return recipes + [("backbones", a, b) for a, b in found if (a.recipe, a.lr_scale) == (b.recipe, b.lr_scale)]
+
+
+def adjusted(rows: Sequence[Json]) -> list[Json]:
+    """The rows with ``p_holm`` and ``of``: adjusted for every comparison that was made by the same metric."""
+    done = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        mine = {str(number): row for number, row in enumerate(rows) if row["metric"] == metric}
+        found = holm({number: row["p"] for number, row in mine.items()})
+        done += [
+            (int(number), {**row, "p_holm": found["adjusted"][number], "of": found["comparisons"]})
+            for number, row in mine.items()
+        ]
+    return [row for _, row in sorted(done, key=lambda item: item[0])]
+
+
+def _tested(drawn: Json, parts: Sequence[Part]) -> Json:
+    """The analytic test, with the bootstrap beside it; the bootstrap alone where the test is undefined."""
+    found = mean_auroc_test(parts)
+    if found["p"] is None or drawn["difference"] is None:
+        return drawn
+    beside = {key: drawn[key] for key in ("low", "high", "p")}
+    return {**found, "difference": drawn["difference"], "test": ANALYTIC, "bootstrap": beside}
+
+
+def _parts(a: Sequence[RunRecord], b: Sequence[RunRecord], pool: Pool) -> list[Part]:
+    """One part for each set of test images: a fold where folds test on different ones."""
+    found = []
+    for fold in dict.fromkeys(run.fold for run in a) if pool.rotating else (None,):
+        mine = [[pool.predictions(r) for r in runs if not pool.rotating or r.fold == fold] for runs in (a, b)]
+        first = mine[0][0]
+        scores = [[p.probabilities[:, 1] for p in side] for side in mine]
+        found.append(Part(first.labels, first.patients, scores[0], scores[1]))
+    return found
+
+
+def _two_classes(pool: Pool) -> bool:
+    return pool.universe.labels.ndim == 1 and pool.predictions(pool.study.runs[0]).probabilities.shape[1] == 2
+
+
+def _policy(runs: Sequence[RunRecord]) -> str:
+    return "fixed" if "fixed" in runs[0].test["policies"] else ARGMAX
+
+
+def _variation(runs: Sequence[RunRecord], policy: str, metric: str) -> Json:
+    values = [run.test["policies"][policy]["metrics"][metric]["value"] for run in runs]
+    return variation(
+        np.array([np.nan if v is None else v for v in values]),
+        np.array([-1 if r.fold is None else r.fold for r in runs]),
+    )
