@@ -1,122 +1,100 @@
-"""The record of an evaluation -> ``index.html``: one page without scripts or network, with its figures inside."""
+"""The record of an evaluation -> ``index.html`` without scripts or network, and its figures and tables as files."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from xenograft import storage
 from xenograft.errors import printable
-from xenograft.reporting import evaluation_words as words
-from xenograft.reporting import style
-from xenograft.reporting.evaluation_view import EvaluationView, Json, span
+from xenograft.reporting import comparison_words, evaluation_words, style
+from xenograft.reporting.evaluation_differences import differences
+from xenograft.reporting.evaluation_view import EvaluationView, Json
+from xenograft.reporting.exported import export
 from xenograft.reporting.figures.decision import decision_panels
+from xenograft.reporting.figures.finding_areas import finding_areas as finding_areas_panel
+from xenograft.reporting.figures.panels import Panels
 from xenograft.reporting.figures.reliability import reliability_panels
 from xenograft.reporting.figures.risk_coverage import risk_coverage_panels
-from xenograft.reporting.p_values import p_text
-from xenograft.reporting.tables import evaluation as tables
+from xenograft.reporting.tables import evaluation as good
+from xenograft.reporting.tables import evaluation_findings as by_finding
+from xenograft.reporting.tables import evaluation_trust as trusted
+from xenograft.reporting.tables.evaluation_groups import subgroups
+from xenograft.reporting.tables.model import Table
 from xenograft.reporting.templating import environment
 
+MAIN = ("results", "calibration", "comparisons", "subgroups")
+"""Tables that lie beside the page, as CSV."""
 
-def render(record: Json, folder: Path) -> Path:
-    """Write the page of an evaluation and return its path; the same record gives the same bytes.
+_FIGURES = {
+    "findings": finding_areas_panel,
+    "reliability": reliability_panels,
+    "decision": decision_panels,
+    "coverage": risk_coverage_panels,
+}
+_TABLES = (
+    good.results, good.overall, good.areas, good.per_class, by_finding.finding_areas, by_finding.finding_thresholds,
+    good.chosen, subgroups, good.comparisons, by_finding.finding_differences, trusted.calibration, trusted.answered,
+    trusted.cuts, trusted.sets, trusted.predictive,
+)  # fmt: skip
+
+
+class Written(NamedTuple):
+    """What was written: the page, and the `MAIN` tables that there are."""
+
+    page: Path
+    tables: tuple[Path, ...]
+
+
+def write(record: Json, folder: Path) -> Written:
+    """Write the page of an evaluation, its figures and tables; the same record gives the same bytes.
 
     Args:
         record: of `xenograft.study.evaluated.evaluate_tables`, with ``command`` and ``program``.
-        folder: gets ``index.html``.
+        folder: gets ``index.html``, ``figures``, ``tables``, and the `MAIN` tables once more as CSV.
 
     Raises:
         ProcessError: the folder cannot be written.
     """
     view = EvaluationView.of(record)
     with style.drawing():
-        figures = {
-            "reliability": reliability_panels(view),
-            "decision": decision_panels(view),
-            "coverage": risk_coverage_panels(view),
-        }
+        panels = {name: panel for name, make in _FIGURES.items() if (panel := make(view)) is not None}
+    made = tables_of(view)
+    html = _html(view, panels, made)
+    export(folder, [panel.drawing for panel in panels.values()], made.values())
+    written = []
+    for name in MAIN:
+        path = folder / f"{name}.csv"
+        if name in made:
+            written.append(storage.write_csv(path, *made[name].csv()))
+        else:
+            path.unlink(missing_ok=True)  # of an earlier evaluation in the same folder
+    return Written(storage.atomic_write(folder / "index.html", html), tuple(written))
+
+
+def tables_of(view: EvaluationView) -> dict[str, Table]:
+    """All tables that apply, by name, in the order of the page."""
+    found = {make.__name__: make(view) for make in _TABLES}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _html(view: EvaluationView, panels: dict[str, Panels], made: dict[str, Table]) -> str:
     templates = environment()
     templates.filters["inline"] = Markup
-    html = templates.get_template("evaluation.html.j2").render(
+    counts = list(zip(view.classes, view.record["counts"].values(), strict=True))
+    return templates.get_template("evaluation.html.j2").render(
         view=view,
-        record=record,
-        words=words,
-        figures=figures,
-        tables=_tables(view),
+        record=view.record,
+        words=evaluation_words,
+        compared=comparison_words.compared(view),
+        figures=panels,
+        tables=made,
         differences=differences(view),
         files=_files(view),
-        counts=list(zip(view.classes, record["counts"].values(), strict=True)),
+        counts=counts,
     )
-    return storage.atomic_write(folder / "index.html", html)
-
-
-def differences(view: EvaluationView) -> dict[str, Any] | None:
-    """Rows of the comparisons with what their drawings need; None for a single model.
-
-    Places are in thousandths of the drawing's width; 0 lies at ``zero``.
-    """
-    pairs = view.pairs
-    if not pairs:
-        return None
-    rows = [_difference(a, b, pair) for a, b, pair in pairs]
-    margin = view.record["margin"]
-    ends = [abs(v) for row in rows for v in (row["value"], row["low"], row["high"]) if v is not None]
-    reach = 1.15 * max([0.005, *ends, *([margin] if margin is not None else [])])
-
-    def place(value: float | None) -> float | None:
-        return None if value is None else round(1000 * (value + reach) / (2 * reach), 1)
-
-    for row in rows:
-        row["places"] = tuple(place(row[key]) for key in ("low", "value", "high"))
-    step = _step(reach)
-    return {
-        "rows": rows,
-        "zero": 500,
-        "margin": None if margin is None else place(-margin),
-        "ticks": [(place(value), f"{value:+g}".replace("-", "−") if value else "0") for value in (-step, 0.0, step)],
-    }
-
-
-def _difference(a: str, b: str, pair: Json) -> dict[str, Any]:
-    tested = pair["clustered_delong"]
-    drawn = pair["metrics"]["auroc"]
-    shown = drawn if tested is None else tested
-    accuracy = pair["metrics"]["accuracy"]
-    return {
-        "a": a,
-        "b": b,
-        "value": shown["difference"],
-        "low": shown["low"],
-        "high": shown["high"],
-        "text": style.number(shown["difference"], signed=True),
-        "ends": style.interval(shown["low"], shown["high"], signed=True),
-        "drawn": style.interval(drawn["low"], drawn["high"], signed=True),
-        "p": p_text(tested and tested["p"]),
-        "adjusted": p_text(pair["adjusted_p"]),
-        "delong": p_text(pair["delong"] and pair["delong"]["p"]),
-        "accuracy": span(accuracy, metric="accuracy", signed=True, key="difference"),
-        "mcnemar": p_text(pair["mcnemar"]["p"]),
-        "only": f"{pair['mcnemar']['b']:,} / {pair['mcnemar']['c']:,}",
-        "verdict": "" if pair["margin"] is None else pair["margin"]["verdict"],
-    }
-
-
-def _step(reach: float) -> float:
-    """A round number somewhat below the reach of an axis: 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(reach))
-    return max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= 0.9 * reach)
-
-
-def _tables(view: EvaluationView) -> dict[str, Any]:
-    makers = (
-        tables.results, tables.areas, tables.per_class, tables.chosen, tables.subgroups, tables.calibration,
-        tables.answered, tables.cuts, tables.sets, tables.predictive,
-    )  # fmt: skip
-    made = {make.__name__: make(view) for make in makers}
-    return {name: table for name, table in made.items() if table is not None}
 
 
 def _files(view: EvaluationView) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from xenograft.errors import printable
+from xenograft.evaluation.rules import in_words
 from xenograft.reporting import style
 
 Json = Mapping[str, Any]
@@ -49,8 +50,18 @@ class EvaluationView:
 
     @property
     def binary(self) -> bool:
-        """Whether there are two classes."""
-        return len(self.record["classes"]) == 2
+        """Whether there are two classes that exclude each other."""
+        return len(self.record["classes"]) == 2 and not self.multi_label
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the classes are findings, of which an image has any number."""
+        return bool(self.record["multi_label"])
+
+    @property
+    def kinds(self) -> str:
+        """What the classes are: ``classes`` or ``findings``."""
+        return "findings" if self.multi_label else "classes"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -86,18 +97,42 @@ class EvaluationView:
         """Of the second class among the images; two classes only."""
         return float(list(self.record["counts"].values())[1] / self.record["images"])
 
+    @property
+    def parts(self) -> list[tuple[str, str, Json, dict[str, Json]]]:
+        """What is calibrated and has thresholds: (finding, or "" for classes; model; entry; policy -> metrics)."""
+        if not self.multi_label:
+            return [
+                ("", name, model, {p: entry["metrics"] for p, entry in model["scorecard"]["policies"].items()})
+                for name, _, model in self.models
+            ]
+        return [
+            (
+                finding,
+                name,
+                model["findings"][str(k)],
+                {p: entry["per_class"][str(k)] for p, entry in model["scorecard"]["policies"].items()},
+            )
+            for k, finding in enumerate(self.classes)
+            for name, _, model in self.models
+        ]
+
     def policies(self, model: Json) -> list[tuple[str, Json]]:
         """(label, entry) of each threshold of a model's scorecard."""
-        words = {
-            "fixed": "0.5",
-            "youden": "{:.3f}, chosen on validation",
-            "given": "{:.3f}, named in the table",
-            "argmax": "highest probability",
-        }
         return [
-            (words.get(name, printable(name)).format(entry["threshold"]), entry)
-            for name, entry in model["scorecard"]["policies"].items()
+            (threshold_words(name, entry["threshold"]), entry) for name, entry in model["scorecard"]["policies"].items()
         ]
+
+
+def threshold_words(policy: str, threshold: float | Sequence[float] | None) -> str:
+    """A policy with its threshold: ``0.482, sensitivity of at least 0.95, on validation``."""
+    if threshold is None:
+        return "highest probability"
+    at = f"{threshold:.3f}, " if isinstance(threshold, float) else "one each, "
+    if policy == "fixed":
+        return "0.5"
+    if policy == "given":
+        return f"{at}named in the table"
+    return f"{at}{'' if policy == 'youden' else in_words(policy) + ', '}chosen on validation"
 
 
 def short_names(names: Sequence[str]) -> tuple[str, ...]:

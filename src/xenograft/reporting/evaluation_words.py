@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from xenograft.errors import printable
+from xenograft.evaluation.rules import in_words
 from xenograft.reporting import promises, style
-from xenograft.reporting.calibration_words import shifted
+from xenograft.reporting.calibration_words import shifted, verdict
+from xenograft.reporting.comparison_words import basis, compared
 from xenograft.reporting.evaluation_view import EvaluationView, Json, percent, span
 from xenograft.reporting.figures.decision import harms, helps
-from xenograft.reporting.p_values import p_text
+from xenograft.reporting.phrases import and_, p_phrase, ranges
 
-_NO_VERDICT = "inconclusive"
-_MOST = 6  # pairs or ranges that a sentence lists
-_NARROW = 0.025  # of threshold probability
+_MOST_GAPS = 6  # that a sentence lists
 _FEW = 3  # models of which everything is said at once
 
 
 def in_short(view: EvaluationView) -> list[tuple[str, str]]:
     """(name in bold or empty, sentence): one for each model, then choices, comparisons and what warns."""
-    found = [(name, _model(view, model)) for name, _, model in view.models]
+    describe = _findings if view.multi_label else _model
+    found = [(name, describe(view, model)) for name, _, model in view.models]
     found.append(("", choices(view)))
     if view.several:
         found += [("", sentence) for sentence in compared(view, brief=True)]
@@ -34,89 +35,35 @@ def choices(view: EvaluationView) -> str:
         images = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
         each = " for each model" if view.several else ""
         what = "Thresholds other than 0.5, recalibration" if view.binary else "Recalibration"
+        what += ", the cut-off for abstaining and the prediction sets"
+        if view.multi_label:
+            what = "Thresholds other than 0.5 and recalibration"
         return (
-            f"{what}, the cut-off for abstaining and the prediction sets were chosen on validation images ({images}"
-            f"{each}), none of a test patient; test was only measured."
+            f"{what} were chosen on validation images ({images}{each}), none of a test patient; test was only "
+            f"measured.{_unreached(view)}"
         )
     given = any("given" in model["thresholds"] for model in view.record["models"])
     measured = (
         f"only 0.5{' and a threshold named in the table are' if given else ' is'} measured as threshold"
-        if view.binary
+        if view.binary or view.multi_label
         else "answers are the class of highest probability"
     )
     return f"Validation tables: not supplied. So {measured}, and nothing was chosen or recalibrated here."
 
 
-def compared(view: EvaluationView, *, brief: bool = False) -> list[str]:
-    """Which models differ, by which test; never that they are equal.
-
-    Args:
-        brief: of more than a few models only the one of highest AUROC is compared with each other one.
-    """
-    if not view.binary:
-        return _by_interval(view)
-    tested = [(a, b, pair) for a, b, pair in view.pairs if pair["adjusted_p"] is not None]
-    shown, rest = tested, ""
-    if brief and len(view.names) > _FEW:
-        areas = {name: model["auroc"]["patients_as_clusters"]["value"] for name, _, model in view.models}
-        best = max(areas, key=lambda name: areas[name] or 0)
-        shown = [row for row in tested if best in row[:2]]
-        rest = f"{best} has the highest AUROC on test; all {len(tested)} comparisons stand in section 2."
-    alpha = 1 - view.record["level"]
-    sure = [_ordered(*row) for row in shown if row[2]["adjusted_p"] < alpha]
-    others = [f"{a} and {b} ({_p(pair['adjusted_p'])})" for a, b, pair in shown if pair["adjusted_p"] >= alpha]
-    adjusted = f", p adjusted by Holm for {len(tested)} comparisons" if len(tested) > 1 else ""
-    test = f" (Obuchowski's test, {_basis(view)}{adjusted})"
-    sentences = [rest] if rest else []
-    if sure:
-        sentences.append(f"AUROC differs{test}: {'; '.join(sure)}.")
-    if others:
-        sentences.append(
-            f"No difference of AUROC is shown{'' if sure else test} between {'; '.join(others)}. "
-            "That is not evidence that they are equal."
-        )
-    if len(tested) < len(view.pairs):
-        sentences.append(f"{style.plural(len(view.pairs) - len(tested), 'comparison')} could not be tested.")
-    return sentences + margins(view, brief=brief)
-
-
-def _by_interval(view: EvaluationView) -> list[str]:
-    """Of more than two classes: what the paired bootstrap of the mean AUROC shows, as no adjusted test is made."""
-    drawn = [(a, b, pair["metrics"]["auroc"]) for a, b, pair in view.pairs]
-    above = [(a, b, entry) for a, b, entry in drawn if _above(entry, 0)]
-    above += [(b, a, entry) for a, b, entry in drawn if _below(entry, 0)]
-    rest = len(drawn) - len(above)
-    adjusted = f", not adjusted for {len(drawn)} comparisons" if len(drawn) > 1 else ""
-    basis = f" (paired patient-cluster bootstrap, {view.level} intervals{adjusted})"
-    found = []
-    if above:
-        listed = "; ".join(f"{a} above {b}" for a, b, _ in above[:_MOST])
-        more = f" and {len(above) - _MOST} more, see section 2" if len(above) > _MOST else ""
-        found.append(f"Mean AUROC differs{basis}: {listed}{more}.")
-    if rest:
-        found.append(
-            f"For {style.plural(rest, 'pair')} no difference of mean AUROC is shown{'' if above else basis}. "
-            "That is not evidence that they are equal."
-        )
-    return found
-
-
-def margins(view: EvaluationView, *, brief: bool = False) -> list[str]:
-    """What each pair's interval says about the margin, or a count of verdicts; nothing without a margin."""
-    margin = view.record["margin"]
-    if margin is None:
-        return []
-    found = [f"{a} against {b}: {_margin(pair['margin'])}" for a, b, pair in view.pairs if pair["margin"]]
-    if brief and len(view.names) > _FEW:
-        tally = Counter(pair["margin"]["verdict"] for _, _, pair in view.pairs if pair["margin"])
-        found = [f"{verdict} in {count} of {tally.total()} pairs" for verdict, count in tally.most_common()]
-    return [
-        f"Against a margin of {margin:g} AUROC, by the {view.level} interval of the difference: {'; '.join(found)}."
-    ]
+def _unreached(view: EvaluationView) -> str:
+    """That the rule which was asked for chose nothing."""
+    rule = view.record.get("rule")
+    lacking = [name for name, _, model in view.models if rule is not None and rule not in model["thresholds"]]
+    if rule is None or not lacking:
+        return ""
+    return f" No threshold with a {in_words(rule)} was found for {and_(lacking)}: too few images, or none reaches it."
 
 
 def trust(view: EvaluationView) -> list[str]:
     """What recalibration did, model by model; that it was not possible, where it was not."""
+    if view.multi_label:
+        return _trust_findings(view)
     said = []
     for name, _, model in view.models:
         before, after = model["calibration"]["metrics"]["log_loss"], model["recalibration"]
@@ -141,14 +88,82 @@ def trust(view: EvaluationView) -> list[str]:
     return said
 
 
+def _trust_findings(view: EvaluationView) -> list[str]:
+    """Of each model, which findings are miscalibrated, and for how many recalibration lowers the log-loss."""
+    said = []
+    for name, _, _ in view.models:
+        own = [(finding, entry) for finding, model, entry, _ in view.parts if model == name]
+        shown = [_readings(own, what) for what in ("too high as a whole", "too low as a whole", "too extreme",
+                                                   "not extreme enough")]  # fmt: skip
+        words = "; ".join(text for text in shown if text) or "no miscalibration is shown for any finding"
+        sentence = f"{name}: {words}"
+        both = [
+            (entry["calibration"]["metrics"]["log_loss"], entry["recalibration"]["calibration"]["metrics"]["log_loss"])
+            for _, entry in own
+            if entry["recalibration"] is not None
+        ]
+        if both:
+            lower = sum(after["value"] < before["value"] for before, after in both)
+            sentence += f"; recalibrated on validation, the log-loss on test is lower for {lower} of {len(both)}"
+        said.append(f"{sentence}.")
+    if not view.validated:
+        said.append("Recalibration: not supplied: validation tables.")
+    return said
+
+
+def _readings(own: Sequence[tuple[str, Json]], what: str) -> str:
+    """For which findings the scores are read as this: names, or of many how many."""
+    found = [finding for finding, entry in own if what in verdict(entry["calibration"]["metrics"]).split(", ")]
+    if not found:
+        return ""
+    return f"{what} for {and_(found) if len(found) <= _FEW else f'{len(found)} of {len(own)} findings'}"
+
+
+def one_at_a_time(view: EvaluationView) -> str:
+    """Why a part of the page is missing for findings, and how to have it."""
+    return (
+        f"This part looks at one question of two classes at a time, and there are {len(view.classes)} findings. "
+        f"It is made for one of them by --finding, for example --finding {view.classes[0]!r}."
+    )
+
+
+def gaps(view: EvaluationView) -> list[str]:
+    """Which subgroups surely differ in AUROC from the rest; nothing without subgroups."""
+    said = []
+    alpha = 1 - view.record["level"]
+    for name, _, model in view.models:
+        if not model["subgroups"]:
+            continue
+        sure = [
+            f"{printable(what)} ({style.number(gap['difference'], signed=True)}, {p_phrase(gap['p_holm'])})"
+            for what, gap in _gaps(view, model["subgroups"])
+            if gap["p_holm"] is not None and gap["p_holm"] < alpha
+        ]
+        more = f" and {len(sure) - _MOST_GAPS} more, see the table" if len(sure) > _MOST_GAPS else ""
+        shown = f"is shown for {'; '.join(sure[:_MOST_GAPS])}{more}" if sure else "is shown for no group"
+        said.append(f"{name}: after Holm, a gap of AUROC to all other images {shown}.")
+    return said
+
+
+def _gaps(view: EvaluationView, card: Json) -> Iterator[tuple[str, Json]]:
+    """(group and finding, gap of AUROC) of all that were compared; of two levels the first, the other mirrors it."""
+    for fact, of in card["groups"].items():
+        levels = list(of["levels"].items())
+        for level, entry in levels[:1] if len(levels) == 2 else levels:
+            for k, one in entry["findings"].items() if view.multi_label else [("", entry)]:
+                for found in list(one["policies"].values())[:1]:
+                    if gap := found["gap"].get("auroc"):
+                        yield f"{fact}: {level}{f', {view.classes[int(k)]}' if k else ''}", gap
+
+
 def gain(view: EvaluationView) -> list[str]:
     """For which thresholds each model helps, and on which scores the curve was drawn."""
     said = []
     for name, _, model in view.models:
         curve = model["decision_curve"]
         good, bad = helps(curve), harms(curve)
-        first = f"better than acting on all or on none at {_ranges(good)}" if good else "nowhere shown to be better"
-        last = f"; worse at {_ranges(bad)}" if bad else ""
+        first = f"better than acting on all or on none at {ranges(good)}" if good else "nowhere shown to be better"
+        last = f"; worse at {ranges(bad)}" if bad else ""
         scores = "recalibrated on validation" if curve["recalibrated"] else "as given, not recalibrated"
         said.append(f"{name}: {first}{last} (scores {scores}).")
     return said
@@ -206,7 +221,7 @@ def promised(view: EvaluationView) -> list[str]:
             for k, label in enumerate(view.classes)
             if k in _short(view, card)
         ]
-        kept = f"; it misses the promised {100 * card['target']:g} % for {_and(short)}" if short else ""
+        kept = f"; it misses the promised {100 * card['target']:g} % for {and_(short)}" if short else ""
         said.append(
             f"{name}: answers {percent(card['answered'])} of images by itself, of these {percent(card['accuracy'])} "
             f"right{kept}."
@@ -221,7 +236,7 @@ def _model(view: EvaluationView, model: Json) -> str:
     if not view.binary:
         return (
             f"mean AUROC {_with_level(metrics['auroc'], view)} over {len(view.classes)} classes, each against the rest "
-            f"({_basis(view)}); {percent(metrics['accuracy'])} of images are named rightly."
+            f"({basis(view)}); {percent(metrics['accuracy'])} of images are named rightly."
         )
     area = model["auroc"]["patients_as_clusters"]
     parts = [
@@ -229,49 +244,51 @@ def _model(view: EvaluationView, model: Json) -> str:
         f"{percent(entry['metrics']['specificity'])}"
         for policy, entry in (policies if len(view.names) <= _FEW else policies[-1:])
     ]
-    return f"AUROC {_with_level(area, view)}, {_basis(view)}; {'; '.join(parts)}."
+    return f"AUROC {_with_level(area, view)}, {basis(view)}; {'; '.join(parts)}."
 
 
-def _basis(view: EvaluationView) -> str:
-    return "patients as clusters" if view.record["patients_known"] else "each image as a patient of its own"
+def _findings(view: EvaluationView, model: Json) -> str:
+    """Of several findings the mean, the best and the worst."""
+    metrics = next(iter(model["scorecard"]["policies"].values()))["metrics"]
+    areas = {
+        finding: model["findings"][str(k)]["auroc"]["patients_as_clusters"] for k, finding in enumerate(view.classes)
+    }
+    known = sorted(((entry["value"], finding) for finding, entry in areas.items() if entry["value"] is not None))
+    (_, worst), (_, best) = known[0], known[-1]
+    return (
+        f"mean AUROC {_with_level(metrics['auroc'], view)} over {len(view.classes)} findings; highest for {best}, "
+        f"{span(areas[best])}, lowest for {worst}, {span(areas[worst])} ({basis(view)})."
+    )
 
 
 def _warnings(view: EvaluationView) -> list[str]:
     """Promises made on validation that test breaks."""
     broken: dict[str, list[str]] = {}
-    for name, _, model in view.models:
-        cut, sets, chosen = model["abstention"]["at_target"], model["conformal"], model["chosen"]
-        if chosen is not None:
-            measured = model["scorecard"]["policies"]["youden"]["metrics"]
+    for finding, name, entry, policies in view.parts:
+        who = f"{name}, {finding}" if finding else name
+        for policy, found in (entry.get("chosen") or {}).items():
             for what, metric in (("sensitivity", "recall"), ("specificity", "specificity")):
-                if _lost(chosen[what], measured[metric]):
-                    broken.setdefault(f"{what} at the chosen threshold", []).append(name)
-        if cut is not None and _over(view, cut):
-            broken.setdefault("the cut-off for abstaining", []).append(name)
+                if _lost(found[what], policies[policy][metric]) and who not in broken.get(_at(what), ()):
+                    broken.setdefault(_at(what), []).append(who)
+        cut, sets = entry.get("abstention"), entry.get("conformal")
+        if cut is not None and cut["at_target"] is not None and _over(view, cut["at_target"]):
+            broken.setdefault("the cut-off for abstaining", []).append(who)
         if sets is not None and _short(view, sets["card"]):
-            broken.setdefault("the prediction sets", []).append(name)
+            broken.setdefault("the prediction sets", []).append(who)
     if not broken:
         return []
     everyone = len(view.names) if view.several else 0
-    parts = [f"{what} of {'all models' if len(names) == everyone else _and(names)}" for what, names in broken.items()]
+    parts = [f"{what} of {'all models' if len(names) == everyone else and_(names)}" for what, names in broken.items()]
     return [f"Test looks unlike validation. Not kept on test is what validation promised of {'; of '.join(parts)}."]
+
+
+def _at(what: str) -> str:
+    return f"{what} at a chosen threshold"
 
 
 def _lost(left_out: Json, measured: Json) -> bool:
     """Whether test lies wholly below what left-out validation patients had."""
     return None not in (left_out["low"], measured["high"]) and bool(measured["high"] < left_out["low"])
-
-
-def _ordered(a: str, b: str, pair: Json) -> str:
-    high, low = (a, b) if pair["clustered_delong"]["difference"] > 0 else (b, a)
-    return f"{high} above {low} ({_p(pair['adjusted_p'])})"
-
-
-def _margin(found: Json) -> str:
-    extra = ", but worse" if found["worse"] and found["verdict"] in {"non-inferior", _NO_VERDICT} else ""
-    both = ", and within the margin both ways" if found["equivalent"] else ""
-    unshown = " (neither shown nor excluded)" if found["verdict"] == _NO_VERDICT else ""
-    return f"{found['verdict']}{unshown}{extra}{both}"
 
 
 def _over(view: EvaluationView, cut: Json) -> bool:
@@ -296,32 +313,9 @@ def _short(view: EvaluationView, card: Json) -> list[int]:
     ]
 
 
-def _above(entry: Json, limit: float) -> bool:
-    return entry["low"] is not None and bool(entry["low"] > limit)
-
-
-def _below(entry: Json, limit: float) -> bool:
-    return entry["high"] is not None and bool(entry["high"] < limit)
-
-
 def _with_level(entry: Json, view: EvaluationView) -> str:
     return span(entry).replace("(", f"({view.level} interval ", 1)
 
 
 def _three(entry: Json) -> str:
     return style.number(entry["value"])
-
-
-def _p(p: float) -> str:
-    text = p_text(p)
-    return (f"p {text}" if text.startswith("<") else f"p = {text}").replace(" ", "\u00a0")
-
-
-def _ranges(found: Sequence[tuple[float, float]]) -> str:
-    """Ranges of some width; the rest, which chance makes and unmakes, in a word."""
-    wide = [f"{a:.2f} to {b:.2f}" for a, b in found if b - a > _NARROW][:_MOST]
-    return _and(wide) + (" and at single points" if len(wide) < len(found) else "") if wide else "single points only"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
