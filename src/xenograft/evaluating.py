@@ -41,6 +41,7 @@ def evaluate(
     prevalence: float | None = None,
     margin: float | None = None,
     operating_point: str | None = None,
+    recalibration: str = "auto",
     by: Sequence[str] = (),
     resamples: int = 2000,
     output: str | Path = "evaluation",
@@ -57,6 +58,8 @@ def evaluate(
         prevalence: for predictive values. margin: of AUROC, stated beforehand. resamples: of the bootstrap.
         operating_point: a rule that validation chooses a threshold by, besides Youden's: ``sensitivity=0.95``,
             ``specificity=0.90`` or ``cost=10:1@0.05``, see `xenograft.evaluation.rules.parse_rule`.
+        recalibration: fitted on validation: ``platt``, ``temperature``, ``isotonic``, or ``auto``, which is Platt
+            scaling for two classes and a temperature for more.
         by: columns whose levels are subgroups, e.g. ``["sex", "age"]``.
         output: folder for ``index.html``, ``evaluation.json``, tables and figures.
 
@@ -92,6 +95,7 @@ def evaluate(
         prevalence=prevalence,
         margin=margin,
         rule=rule,
+        recalibration=recalibration,
         resamples=resamples,
     )
     said = command or f"xenograft.evaluate({[str(sheet.source) for sheet in tests]})"

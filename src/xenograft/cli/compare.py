@@ -37,7 +37,17 @@ def add(verbs: options.Verbs) -> None:
     parser.add_argument("--backbones", metavar="A,B", help="default: efficientnet_lite0, whose weights are installed")
     parser.add_argument("--recipes", metavar="A,B", help="default: probe,scratch")
     parser.add_argument("--seeds", type=int, metavar="N", help="runs per arm (3)")
+    parser.add_argument(
+        "--folds", type=int, metavar="K",
+        help="cross-validate by patient: each of K parts validates once, and tests once if no test split is named",
+    )  # fmt: skip
     parser.add_argument("--lr-scales", "--lr-scale", metavar="A,B", help="factors on the learning rates (1)")
+    parser.add_argument(
+        "--robustness", action="store_true", default=None,
+        help="measure the run that validation chooses on test images changed by degrees (minutes)",
+    )  # fmt: skip
+    options.add_operating_point(parser)
+    options.add_recalibration(parser)
     options.add_training(parser)
     options.add_pixels(parser)
     options.add_reading(parser)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xenograft.study.rates import Rate
     from xenograft.study.record import Study
 
+_MOST_DIFFERENCES = 8
 _OUT = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)  # pipes have no width
 
 
@@ -146,7 +147,7 @@ def study_table(study: Study) -> None:
         "backbone",
         "recipe",
         "lr scale",
-        "seeds",
+        "runs",
         f"{mean}AUROC (95 % CI)",
         "accuracy",
         "recall",
@@ -166,14 +167,25 @@ def study_table(study: Study) -> None:
         threshold += f"; means over {len(view.classes)} findings, missing labels left out"
     said(f"Test split: {view.test_size()}; {threshold}; {view.interval_note()}")
     _extremes(view)
-    for row in study.record.comparisons:
-        if row["metric"] == "auroc" and row["difference"] is not None:
-            shown = "no difference shown" if row["low"] <= 0 <= row["high"] else "the interval excludes 0"
-            scale = f" at learning rate x {row['lr_scale']:g}" if row["lr_scale"] != 1 else ""
-            said(
-                f"{row['backbone']} {row['a']} - {row['b']}{scale}: {mean}AUROC {row['difference']:+.3f} "
-                f"({row['low']:+.3f} to {row['high']:+.3f}), {shown}"
-            )
+    _differences(study, mean)
+
+
+def _differences(study: Study, mean: str) -> None:
+    """Paired differences in AUROC, the smallest adjusted p first; of many, the first few."""
+    from xenograft.reporting import pairs
+    from xenograft.reporting.p_values import p_text
+
+    rows = [row for row in study.record.comparisons if row["metric"] == "auroc" and row["low"] is not None]
+    rows.sort(key=lambda row: (row["p_holm"] is None, row["p_holm"], pairs.order(row)))
+    for row in rows[:_MOST_DIFFERENCES]:
+        said(
+            f"{pairs.head(row)}: {pairs.name(row)}: {mean}AUROC {row['difference']:+.3f} ({row['low']:+.3f} to "
+            f"{row['high']:+.3f}), adjusted p {p_text(row['p_holm'])}: {pairs.reading(row)}"
+        )
+    if len(rows) > _MOST_DIFFERENCES:
+        said(f"... and {len(rows) - _MOST_DIFFERENCES} more comparisons, in the report")
+    if rows:
+        said(f"p: two-sided, {pairs.adjusted(rows[0]['of'])}")
 
 
 def _extremes(view: View) -> None:
@@ -190,7 +202,7 @@ def _extremes(view: View) -> None:
         (best, most), (worst, least) = known[0], known[-1]
         said(
             f"{group.name} {group.recipe}, which validation rates highest: AUROC of single findings from {least:.3f} "
-            f"({worst}) to {most:.3f} ({best}); Table S2 of the report has all"
+            f"({worst}) to {most:.3f} ({best}); the report has all"
         )
 
 

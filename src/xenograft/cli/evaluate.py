@@ -44,6 +44,7 @@ def add(verbs: options.Verbs) -> None:
     parser.add_argument(
         "--operating-point", metavar="RULE", help="chooses a threshold on validation: sensitivity=0.95, cost=10:1@0.05"
     )
+    options.add_recalibration(parser)
     parser.add_argument("--by", metavar="A,B", help="columns whose levels are subgroups, e.g. sex,age,site")
     parser.add_argument("--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (2000)")
     parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), help="folder (evaluation)")
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         prevalence=args.prevalence,
         margin=args.margin,
         operating_point=args.operating_point,
+        recalibration=args.recalibration or "auto",
         by=[] if args.by is None else [name for name in args.by.split(",") if name.strip()],
         resamples=args.resamples,
         output=args.output,

@@ -25,6 +25,7 @@ def add(verbs: options.Verbs) -> None:
     )
     parser.add_argument("--recipe", metavar="NAME", default="probe", help="see compare --help (probe)")
     options.add_operating_point(parser)
+    options.add_recalibration(parser)
     options.add_training(parser)
     options.add_pixels(parser)
     options.add_reading(parser)

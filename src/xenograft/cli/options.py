@@ -17,7 +17,9 @@ VERBS = {
     "compare": "compare backbones and recipes on one data set, with a report",
     "fit": "train one model and write it as a bundle that predicts anywhere",
     "predict": "run a bundle on images and folders, without torch",
+    "learning-curve": "metric against the number of labelled patients, and whether more of them would help",
     "evaluate": "intervals, calibration, abstention and tests from any predictions",
+    "robustness": "what graded changes of the images (noise, blur, rotation ...) do to a bundle's answers",
     "report": "render a study's page, figures and tables again",
     "check-table": "what published numbers can mean: counts, intervals, real differences",
     "weights": "which pretrained weights are here, and where missing ones belong",
@@ -100,6 +102,22 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--augment", choices=("paper", "none"), help="augmentation preset")
     group.add_argument("--resamples", type=int, metavar="N", help="bootstrap resamples (2000)")
+
+
+def add_operating_point(parser: argparse.ArgumentParser) -> None:
+    """A threshold by rule."""
+    parser.add_argument(
+        "--operating-point", metavar="RULE",
+        help="one more threshold, chosen on validation: sensitivity=0.95, specificity=0.90, cost=10:1 (miss:alarm)",
+    )  # fmt: skip
+
+
+def add_recalibration(parser: argparse.ArgumentParser) -> None:
+    """How probabilities are mended on validation."""
+    parser.add_argument(
+        "--recalibration", choices=("auto", "platt", "temperature", "isotonic"),
+        help="of probabilities, fitted on validation (auto: Platt for two classes, a temperature for more)",
+    )  # fmt: skip
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:

@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.errors import DataError
 from xenograft.evaluation import recalibration as maps
 from xenograft.evaluation.abstention import AnswerCut, choose_cut, decide
 from xenograft.evaluation.conformal import ConformalSets, patients_needed
 from xenograft.evaluation.metrics import Floats, Labels, Scores, wrong
 from xenograft.evaluation.operating_points import chosen_with_uncertainty
-from xenograft.evaluation.recalibration import Platt, Recalibration, Temperature
+from xenograft.evaluation.recalibrating import AUTO, fit_recalibration
+from xenograft.evaluation.recalibration import Recalibration
 from xenograft.evaluation.rules import parse_rule
 from xenograft.evaluation.threshold import FIXED, MIN_PER_CLASS, enough, policy_in_use
 
@@ -75,6 +75,7 @@ class Choices:
         thresholds: Thresholds,
         classes: Sequence[str],
         asked: str | None = None,
+        recalibration: str = AUTO,
         resamples: int = 2000,
         rng: np.random.Generator,
     ) -> Self:
@@ -84,6 +85,7 @@ class Choices:
             labels: (N,) class index, or (N, L) findings: 1 present, 0 absent, -1 unknown.
             probabilities: (N, C), or (N, L). patients: (N,) keys.
             thresholds: of these images, from `thresholds_for`. asked: the rule given to it.
+            recalibration: method, see `fit_recalibration`.
             resamples: for the uncertainty of operating points; many findings of many images take fewer, but not below
                 200 (each point says how many).
 
@@ -106,7 +108,9 @@ class Choices:
             policy=policy,
             asked=asked,
             points=_points(data, thresholds, resamples, rng),
-            recalibration=tuple(_recalibration(data, question, missing) for question in data.questions()),
+            recalibration=tuple(
+                _recalibration(data, question, recalibration, missing) for question in data.questions()
+            ),
             conformal=_conformal(data, missing),
             cuts=tuple(_cut(q, _of_question(thresholds.get(policy, FIXED), q)) for q in data.questions()),
             missing=tuple(missing),
@@ -270,21 +274,18 @@ def _why_no_point(data: _Data) -> str:
     return f"validation has fewer than {MIN_PER_CLASS} images of a class"
 
 
-def _recalibration(data: _Data, question: _Question, missing: list[str]) -> Recalibration | None:
-    """Platt scaling for two classes and for a finding, a temperature for more."""
+def _recalibration(data: _Data, question: _Question, method: str, missing: list[str]) -> Recalibration | None:
+    """As `fit_recalibration`, and why not."""
     what = f"recalibrated probabilities{question.of}"
     width = len(data.classes) if data.several_classes else 2
     fewest = int(np.bincount(question.labels, minlength=width).min())
     if fewest < MIN_PER_CLASS:
         missing.append(f"{what}: validation has {fewest} images of the rarest class, {MIN_PER_CLASS} are needed")
         return None
-    if data.several_classes:
-        return Temperature.fit(question.labels, question.scores)
-    try:
-        return Platt.fit(question.labels, question.scores)
-    except DataError:  # equal scores, or they rank the wrong way round, which no rescaling mends
+    fitted = fit_recalibration(question.labels, question.scores, method)
+    if fitted is None:
         missing.append(f"{what}: scores do not rise with the share of positives in validation")
-        return None
+    return fitted
 
 
 def _conformal(data: _Data, missing: list[str]) -> ConformalSets | None:

@@ -14,6 +14,7 @@ from xenograft.evaluation.calibration import calibration_card
 from xenograft.evaluation.choices import Choices, Thresholds
 from xenograft.evaluation.conformal import conformal_card
 from xenograft.evaluation.metrics import CLIP, Floats, Labels, ratio
+from xenograft.evaluation.recalibrating import AUTO
 from xenograft.evaluation.rules import parse_rule
 from xenograft.evaluation.threshold import FIXED
 from xenograft.evaluation.uncertainty import LEVEL, bootstrap, summary
@@ -29,6 +30,7 @@ def choices_of(
     multi_label: bool,
     *,
     asked: str | None = None,
+    recalibration: str = AUTO,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Choices:
@@ -37,6 +39,7 @@ def choices_of(
     Args:
         validation: predictions whose ``split`` is ``val``.
         thresholds: chosen on them by `thresholds_for`. asked: name of the rule it was given; None without one.
+        recalibration: method, see `xenograft.evaluation.recalibrating.fit_recalibration`.
         classes: names in the order of the probabilities. multi_label: they are findings.
         resamples: for the uncertainty of operating points. seed: of its resampling.
 
@@ -58,6 +61,7 @@ def choices_of(
         thresholds=thresholds,
         classes=classes,
         asked=asked,
+        recalibration=recalibration,
         resamples=resamples,
         rng=np.random.default_rng([seed, len(validation.ids)]),
     )
@@ -110,6 +114,7 @@ def choices_of_run(study: Study, run: RunRecord) -> tuple[Choices, Json]:
         study.record.classes,
         study.record.data["multi_label"],
         asked=None if asked is None else parse_rule(asked).name,
+        recalibration=study.record.config.get("recalibration") or AUTO,
         resamples=resamples,
         seed=run.seed,
     )

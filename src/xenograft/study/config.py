@@ -64,7 +64,8 @@ class StudyConfig:
             else but what is in use.
         resamples: of the bootstrap.
         operating_point: rule for a threshold of its own, chosen on validation, e.g. ``sensitivity=0.95``, see
-            `xenograft.evaluation.rules`. robustness: measure the chosen run on test images changed by degrees.
+            `xenograft.evaluation.rules`. recalibration: of probabilities, on validation, see
+            `xenograft.evaluation.recalibrating`. robustness: measure the chosen run on test images changed by degrees.
         reading: how the data set is read and split.
     """
 
@@ -92,6 +93,7 @@ class StudyConfig:
     offline: bool = False
     resamples: int = 2000
     operating_point: str | None = None
+    recalibration: str = "auto"
     robustness: bool = False
     reading: IngestOptions = field(default_factory=IngestOptions)
 
@@ -127,6 +129,10 @@ class StudyConfig:
             from xenograft.evaluation.rules import parse_rule  # late: scipy, which most studies need only later
 
             parse_rule(self.operating_point)
+        if self.recalibration != "auto":
+            from xenograft.evaluation.recalibrating import check_method
+
+            check_method(self.recalibration, several=False)
 
     @property
     def cache_bytes(self) -> int:

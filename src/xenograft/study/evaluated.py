@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
+from xenograft.evaluation.recalibrating import AUTO, check_method
 from xenograft.evaluation.rules import NamedRule
 from xenograft.study.evaluated_findings import of_findings
 from xenograft.study.evaluated_model import Draws, cards, of_classes, of_two, thresholds_of
@@ -32,6 +33,7 @@ def evaluate_tables(
     prevalence: float | None = None,
     margin: float | None = None,
     rule: NamedRule | None = None,
+    recalibration: str = AUTO,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -43,6 +45,7 @@ def evaluate_tables(
         prevalence: at which predictive values and net benefit are stated; two classes only.
         margin: largest loss of AUROC that would not matter, stated beforehand; two classes only.
         rule: chooses a further threshold on validation, see `xenograft.evaluation.rules.parse_rule`.
+        recalibration: method, see `xenograft.evaluation.recalibrating.fit_recalibration`.
         resamples, level: of every bootstrap. seed: of all of them.
 
     Returns:
@@ -62,6 +65,7 @@ def evaluate_tables(
             test. UsageError: options that do not fit.
     """
     _check(tables, validation, prevalence=prevalence, margin=margin, rule=rule)
+    check_method(recalibration, several=not tables[0].binary and not tables[0].multi_label)
     draws = Draws(resamples, level, seed)
     tests = [tables[0], *(table.in_order_of(tables[0]) for table in tables[1:])]
     tests, held_out, said = _measurable(tests, validation)
@@ -82,7 +86,8 @@ def evaluate_tables(
         "rule": None if rule is None else rule.name,
         "models": [
             evaluate_model(
-                table, val, prevalence=prevalence, rule=rule, resamples=resamples, level=level, seed=seed
+                table, val, prevalence=prevalence, rule=rule, recalibration=recalibration, resamples=resamples,
+                level=level, seed=seed,
             )
             for table, val in zip(tests, own, strict=True)
         ],
@@ -99,6 +104,7 @@ def evaluate_model(
     *,
     prevalence: float | None = None,
     rule: NamedRule | None = None,
+    recalibration: str = AUTO,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -107,7 +113,7 @@ def evaluate_model(
 
     Args:
         table: predictions of test. validation: of other patients; None leaves out all that is chosen on it.
-        prevalence, rule, resamples, level, seed: as in `evaluate_tables`.
+        prevalence, rule, recalibration, resamples, level, seed: as in `evaluate_tables`.
 
     Returns:
         ``name``, ``sha256``, ``validation`` (``name``, ``sha256``, ``images``), ``thresholds`` (policy -> threshold,
@@ -131,10 +137,12 @@ def evaluate_model(
         **dict.fromkeys(_NOT_OF_ALL),
     }
     if table.multi_label:
-        return entry | {"findings": of_findings(table, validation, thresholds, draws, rule)}
-    entry |= of_classes(table, validation, thresholds, draws)
+        return entry | {"findings": of_findings(table, validation, thresholds, draws, rule, recalibration)}
+    entry |= of_classes(table, validation, thresholds, draws, recalibration=recalibration)
     if table.binary:
-        entry |= of_two(table, validation, thresholds, draws, prevalence=prevalence, rule=rule)
+        entry |= of_two(
+            table, validation, thresholds, draws, prevalence=prevalence, rule=rule, recalibration=recalibration
+        )
     return entry
 
 

@@ -19,7 +19,7 @@ ends then vary by about a tenth of its width from one seed to another."""
 
 
 def of_findings(
-    table: Scored, val: Scored | None, thresholds: Thresholds, draws: Draws, rule: NamedRule | None
+    table: Scored, val: Scored | None, thresholds: Thresholds, draws: Draws, rule: NamedRule | None, recalibration: str
 ) -> Json:
     """ "0", "1", ... -> ``n`` images where the finding is known, ``positive`` and ``patients`` of them, and as for two
     classes ``auroc``, ``reliability``, ``calibration``, ``recalibration``, ``chosen``.
@@ -28,11 +28,17 @@ def of_findings(
     where no image is known to have the finding, or none to lack it.
     """
     few = replace(draws, resamples=min(draws.resamples, MOST_RESAMPLES))
-    return {str(k): _finding(table, val, thresholds, few, rule, k) for k in range(len(table.classes))}
+    return {str(k): _finding(table, val, thresholds, few, rule, recalibration, k) for k in range(len(table.classes))}
 
 
 def _finding(
-    table: Scored, val: Scored | None, thresholds: Thresholds, draws: Draws, rule: NamedRule | None, k: int
+    table: Scored,
+    val: Scored | None,
+    thresholds: Thresholds,
+    draws: Draws,
+    rule: NamedRule | None,
+    recalibration: str,
+    k: int,
 ) -> Json:
     own = table.finding(k)
     before = None if val is None else val.finding(k)
@@ -47,6 +53,6 @@ def _finding(
     return {
         **counts,
         **ranked(own, draws),
-        **calibrated(own, fitted(usable), draws),
+        **calibrated(own, fitted(usable, recalibration), draws),
         "chosen": chosen(usable, thresholds, draws, rule=rule),
     }

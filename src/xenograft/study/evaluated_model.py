@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from xenograft.errors import DataError
 from xenograft.evaluation.abstention import abstention_card, choose_cut, decide
 from xenograft.evaluation.calibration import calibration_card
 from xenograft.evaluation.conformal import ConformalSets, conformal_card, patients_needed
@@ -23,12 +22,13 @@ from xenograft.evaluation.operating_points import Rule, Youden, chosen_with_unce
 from xenograft.evaluation.overall_card import overall_card
 from xenograft.evaluation.predictive_values import clustered_predictive_intervals
 from xenograft.evaluation.proportions import with_proportions
-from xenograft.evaluation.recalibration import Platt, Temperature
+from xenograft.evaluation.recalibrating import AUTO, fit_recalibration
+from xenograft.evaluation.recalibration import Platt, Recalibration
 from xenograft.evaluation.reliability import reliability
 from xenograft.evaluation.rules import NamedRule
 from xenograft.evaluation.scorecard import scorecard
 from xenograft.evaluation.subgroups import subgroup_card
-from xenograft.evaluation.threshold import FIXED, MIN_PER_CLASS, enough, policy_in_use, thresholds_for
+from xenograft.evaluation.threshold import FIXED, enough, policy_in_use, thresholds_for
 from xenograft.study.scored import Scored
 
 Json = dict[str, Any]
@@ -85,10 +85,12 @@ def cards(table: Scored, thresholds: Thresholds, draws: Draws) -> Json:
     }
 
 
-def of_classes(table: Scored, val: Scored | None, thresholds: Thresholds, draws: Draws) -> Json:
+def of_classes(
+    table: Scored, val: Scored | None, thresholds: Thresholds, draws: Draws, *, recalibration: str = AUTO
+) -> Json:
     """Calibration, abstention and prediction sets of classes that exclude each other."""
     return {
-        **calibrated(table, fitted(val), draws),
+        **calibrated(table, fitted(val, recalibration), draws),
         "abstention": _abstention(table, val, thresholds, draws),
         "conformal": _conformal(table, val, draws),
     }
@@ -102,11 +104,13 @@ def of_two(
     *,
     prevalence: float | None = None,
     rule: NamedRule | None = None,
+    recalibration: str = AUTO,
 ) -> Json:
     """What is said of two classes alone."""
     labels, scores, patients = table.labels, table.probabilities[:, 1], table.patients
-    scale = fitted(val)
-    usual = scores
+    scale = fitted(val, recalibration)
+    restated = isinstance(scale, Platt) and prevalence is not None
+    usual = scores if scale is None else scale.apply(scores)
     if isinstance(scale, Platt) and val is not None:
         usual = _at(prevalence, scale, val).apply(scores)
     values = {
@@ -121,7 +125,7 @@ def of_two(
         "predictive_values": values or None,
         "decision_curve": {
             "recalibrated": scale is not None,
-            "restated": scale is not None and prevalence is not None,
+            "restated": restated,
             **decision_curve(labels, usual, patients, prevalence=prevalence, rng=draws.rng(4), **draws.options),
         },
         "chosen": chosen(val, thresholds, draws, rule=rule),
@@ -155,7 +159,7 @@ def chosen(val: Scored | None, thresholds: Thresholds, draws: Draws, *, rule: Na
     return found or None
 
 
-def calibrated(table: Scored, scale: Platt | Temperature | None, draws: Draws) -> Json:
+def calibrated(table: Scored, scale: Recalibration | None, draws: Draws) -> Json:
     """``calibration`` as given, and ``recalibration``: what was fitted on validation, measured on test."""
     found: Json = {"calibration": _calibration(table, table.probabilities, draws), "recalibration": None}
     if scale is not None:
@@ -165,19 +169,9 @@ def calibrated(table: Scored, scale: Platt | Temperature | None, draws: Draws) -
     return found
 
 
-def fitted(val: Scored | None) -> Platt | Temperature | None:
-    """Platt scaling for two classes, a temperature for more; None where validation is too small for it.
-
-    None too where validation ranks the wrong way round, which no rescaling mends.
-    """
-    if val is None or np.bincount(val.labels, minlength=len(val.classes)).min() < MIN_PER_CLASS:
-        return None
-    if not val.binary:
-        return Temperature.fit(val.labels, val.probabilities)
-    try:
-        return Platt.fit(val.labels, val.probabilities[:, 1])
-    except DataError:
-        return None
+def fitted(val: Scored | None, method: str = AUTO) -> Recalibration | None:
+    """What `fit_recalibration` makes of validation; None without it."""
+    return None if val is None else fit_recalibration(val.labels, _scores(val, val.probabilities), method)
 
 
 def _scores(table: Scored, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

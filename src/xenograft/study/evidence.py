@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xenograft.evaluation.recalibrating import AUTO
 from xenograft.evaluation.subgroups import age_bands
 from xenograft.study.choices import choices_of_run
 from xenograft.study.chosen import choose, reference_of, representative, rule_of
@@ -61,7 +62,11 @@ def evidence(study: Study, runs: Sequence[RunRecord], *, resamples: int) -> Json
         for run in runs
     ]
     rule = rule_of(study.record)
-    models = [evaluate_model(test_of, val_of, rule=rule, resamples=resamples) for test_of, val_of in tables]
+    method = study.record.config.get("recalibration") or AUTO
+    models = [
+        evaluate_model(test_of, val_of, rule=rule, recalibration=method, resamples=resamples)
+        for test_of, val_of in tables
+    ]
     first = tables[0][0]
     return {
         "choices": choices.as_json(),

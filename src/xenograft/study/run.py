@@ -21,7 +21,8 @@ from xenograft.data.glance import GlanceStore
 from xenograft.data.ingest import write_skips
 from xenograft.data.manifest import Manifest
 from xenograft.data.preprocess import Preprocess
-from xenograft.evaluation.threshold import refuse_classes
+from xenograft.evaluation.recalibrating import check_method
+from xenograft.evaluation.rules import check_usable, parse_rule
 from xenograft.storage import check_output
 from xenograft.study.alone import alone
 from xenograft.study.arm import Arm
@@ -78,8 +79,8 @@ def _run_alone(
         keepers=[glances],
         meanwhile=lambda: _load_libraries(arms),
     )
-    if config.operating_point is not None and len(manifest.classes) > 2 and not manifest.multi_label:
-        raise refuse_classes(config.operating_point, len(manifest.classes))  # now, not after the first training
+    parts = folded(manifest, config.folds, seed=config.reading.split_seed) if config.folds else ()
+    _check_choices(config, parts or (manifest,))
     # late: torch takes seconds to load, which a mistake in DATA need not wait for
     from xenograft.study import runs
 
@@ -89,7 +90,6 @@ def _run_alone(
     if config.size is not None:
         for spec in dict.fromkeys(arm.spec for arm in arms):
             runs.check_size(spec, config.size)
-    parts = folded(manifest, config.folds, seed=config.reading.split_seed) if config.folds else ()
     splits: dict[int | None, Manifest] = {None: manifest, **dict(enumerate(parts))}
     record = study_record(config, manifest, folder, command, parts=parts, look=lambda: _looked(manifest, glances))
     finished = {arm.id for arm in arms if runs.is_finished(folder, arm, splits[arm.fold], workshop)}
@@ -135,6 +135,16 @@ def together(study: Study, record: StudyRecord, manifest: Manifest, *, resamples
         failures=failures(study, standing[0], manifest),
         robustness=study.record.robustness,
     )
+
+
+def _check_choices(config: StudyConfig, parts: Sequence[Manifest]) -> None:
+    """Refuse now, not after the first training, what validation could not choose."""
+    classes, findings = len(parts[0].classes), parts[0].multi_label
+    check_method(config.recalibration, several=classes > 2 and not findings)
+    if config.operating_point is not None:
+        rule = parse_rule(config.operating_point)
+        for part in parts:
+            check_usable(rule, part.subset("val").labels, classes)
 
 
 def _looked(manifest: Manifest, glances: GlanceStore) -> dict[str, Any]:
