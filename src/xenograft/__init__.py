@@ -30,10 +30,12 @@ _WHERE = {
     "export": "xenograft.api",
     "fit": "xenograft.api",
     "ingest": "xenograft.data.ingest",
+    "learning_curve": "xenograft.learning",
     "load": "xenograft.api",
     "phantoms": "xenograft.data.phantom",
     "predict": "xenograft.api",
     "report": "xenograft.api",
+    "robustness": "xenograft.perturbing",
     "weights": "xenograft.api",
     "write_phantoms": "xenograft.data.phantom",
 }

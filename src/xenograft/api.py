@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,46 @@ def compare(
         watcher=watcher,
         command=command or _call("compare", made),
     )
+    if made.robustness:
+        study = _with_robustness(study, made, watcher)
     from xenograft.reporting import page  # late, as a second of loading is not what a mistake in DATA should wait for
 
     page.refresh(study)
     return study
+
+
+def _with_robustness(study: Study, config: StudyConfig, watcher: Watcher | None) -> Study:
+    """The study with its chosen run measured on changed test images; again only if another run is chosen."""
+    from xenograft.study.chosen import arms_of
+    from xenograft.study.evidence import standing_for
+    from xenograft.study.reading import read_data
+    from xenograft.study.record import write_study
+    from xenograft.study.robustness import measure_robustness
+    from xenograft.study.run import open_pixels
+
+    run = standing_for(arms_of(study.runs))[0]
+    if (study.record.robustness or {}).get("run") == run.id:
+        return study
+    watcher = watcher or Silent()
+    watcher.say(f"measuring {run.id} on changed test images")
+    cache = cache_folder(config.cache_dir)
+    with tempfile.TemporaryDirectory(
+        prefix="xenograft-"
+    ) as aside:  # OpenVINO is quicker than torch, and is what predicts
+        bundle, _ = export(study, run.id, Path(aside) / "bundle", config=config, watcher=watcher)
+        pixels = open_pixels(config, cache)
+        manifest = read_data(
+            config, pixels, cache=cache, watcher=Silent(), preprocesses=[bundle.preprocess], quiet=True
+        )
+        place = {image: at for at, image in enumerate(manifest.column("id"))}
+        test = manifest.take([place[image] for image in study.predictions(run.id, "test").ids.tolist()])
+        found = measure_robustness(
+            bundle.probabilities, test, pixels.of(bundle.preprocess),
+            threshold=bundle.facts.threshold, resamples=config.resamples,
+        )  # fmt: skip
+    record = replace(study.record, robustness={"run": run.id, **found})
+    write_study(study.folder, record)
+    return replace(study, record=record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +221,7 @@ def export(
 ) -> tuple[Bundle, float]:
     """Write one finished run of a study as a bundle; returns it and its largest drift from the trained network."""
     from xenograft import exporting
+    from xenograft.study.choices import choices_of_run
     from xenograft.study.restore import restore
     from xenograft.study.run import open_pixels
     from xenograft.study.runs import make_workshop, validation_sample
@@ -199,7 +237,10 @@ def export(
     workshop = make_workshop(config, open_pixels(config, cache), cache=cache, watcher=watcher or Silent())
     network = restore(study, run, workshop)
     sample, recorded = validation_sample(study, config, run, cache=cache)
-    bundle, drift = exporting.export(network, run, study.record, Path(output), sample=sample)
+    choices, measured = choices_of_run(study, run)
+    bundle, drift = exporting.export(
+        network, run, study.record, Path(output), sample=sample, choices=choices, measured=measured
+    )
     apart = exporting.largest_difference(bundle, sample, recorded)
     if apart > exporting.TOLERANCE and watcher is not None:
         message = (
@@ -216,14 +257,26 @@ def load(folder: str | Path, *, precision: str = "f32") -> Bundle:
 
 
 def predict(
-    bundle: str | Path | Bundle, images: str | Path | Sequence[str | Path], *, output: str | Path | None = None
+    bundle: str | Path | Bundle,
+    images: str | Path | Sequence[str | Path],
+    *,
+    output: str | Path | None = None,
+    threshold_rule: str | None = None,
+    refer: bool = False,
 ) -> list[Prediction]:
-    """Predict files and folders with a bundle; writes a CSV where `output` is given."""
+    """Predict files and folders with a bundle; writes a CSV where `output` is given.
+
+    Args:
+        threshold_rule: another of the bundle's operating points, see `Bundle.at`. refer: the CSV says ``refer`` where
+            the prediction set is not exactly the answer.
+    """
     opened = bundle if isinstance(bundle, Bundle) else load(bundle)
+    if threshold_rule is not None:
+        opened = opened.at(threshold_rule)
     places = [images] if isinstance(images, str | Path) else images
     answers = list(opened.predict(bundles.find_images([Path(place) for place in places])))
     if output is not None:
-        bundles.write_predictions_csv(Path(output), opened, answers)
+        bundles.write_predictions_csv(Path(output), opened, answers, refer=refer)
     return answers
 
 

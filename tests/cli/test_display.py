@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from xenograft.cli import display
+from xenograft.reporting import pairs
+from xenograft.reporting.p_values import p_text
 
 from ..reporting.finding_makers import make_findings_study
 from ..reporting.makers import make_study
@@ -40,7 +42,10 @@ def test_a_study_of_findings_shows_means_and_the_best_and_worst(tmp_path: Path, 
         f"AUROC of single findings from {singles[worst]:.3f} ({names[int(worst)]}) to {singles[best]:.3f} "
         f"({names[int(best)]})"
     ) in text
-    assert "resnet18 probe - scratch: mean AUROC +" in text
+    row = next(row for row in study.record.comparisons if row["metric"] == "auroc")
+    assert f"ResNet18: probe − scratch: mean AUROC {row['difference']:+.3f} (" in text
+    assert f"adjusted p {p_text(row['p_holm'])}: {pairs.reading(row)}" in text
+    assert "p: two-sided, not adjusted, as it is the only comparison of the study" in text
 
 
 def test_a_study_of_findings_says_why_its_means_are_undefined(tmp_path: Path, shown: io.StringIO) -> None:

@@ -29,12 +29,12 @@ def test_more_classes_take_a_temperature_alone() -> None:
     assert isinstance(fit_recalibration(classes, TABLE), Temperature)
     assert isinstance(fit_recalibration(classes, TABLE, "temperature"), Temperature)
     for method in ("platt", "isotonic"):
-        with pytest.raises(UsageError, match="E-USAGE-11.*two classes"):
+        with pytest.raises(UsageError, match=r"E-USAGE-11.*two classes"):
             fit_recalibration(classes, TABLE, method)
 
 
 def test_an_unknown_method_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="E-USAGE-11.*auto, temperature, platt, isotonic"):
+    with pytest.raises(UsageError, match=r"E-USAGE-11.*auto, temperature, platt, isotonic"):
         check_method("beta", several=False)
 
 

@@ -104,6 +104,7 @@ def _predictions(rng: np.random.Generator, truth: np.ndarray[Any, Any], skill: f
         labels=truth,
         patients=np.array([f"{split}-p{2 * i // 3}" for i in range(len(truth))]),
         probabilities=1 / (1 + np.exp(-logits)),
+        split=split,
     )
 
 

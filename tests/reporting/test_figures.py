@@ -76,7 +76,7 @@ def test_files_are_xml_without_dates(tmp_path: Path) -> None:
     with style.drawing():
         first, strips, lost = figures.examples(view)
         kinds = (figures.training, figures.results, figures.curves, figures.confusion)
-        drawn = [first, figures.forest(view), *(kind(view, 1.0) for kind in kinds)]
+        drawn = [first, figures.forest(view, "recipes"), *(kind(view, 1.0) for kind in kinds)]
     assert lost == 0
     assert [len(strip.pictures) for strip in strips] == [3, 3]
     for drawing in drawn:

@@ -197,7 +197,7 @@ def test_validation_chooses_by_single_findings_where_their_mean_is_undefined(tmp
         fixed = run.validation["policies"]["fixed"]
         fixed["metrics"]["auroc"] = {"value": None, "low": None, "high": None}
         fixed["metrics"]["accuracy"]["value"] = 0.9 if run.backbone == "resnet18" else 0.8
-        for own in fixed["per_class"].values():
+        for own in run.validation["per_class"].values():
             own["auroc"]["value"] = 0.7 if run.backbone == "resnet18" else 0.8
     assert View.of(study).chosen().backbone == "resnet50"
 
@@ -223,7 +223,7 @@ def test_beyond_a_page_only_the_most_frequent_findings_are_drawn(tmp_path: Path)
     )
     drawing = drawn("finding_results", study)
     assert len(re.findall(r">Finding\d+ \(\d+\)</text>", drawing.svg)) == 30
-    assert "The 4 findings with the fewest positive images: Table S2 only." in drawing.caption
+    assert "The 4 findings with the fewest positive images: in the table only." in drawing.caption
     assert len(re.findall(r">Finding\d+</text>", drawn("finding_roc", study).svg)) == 15
     assert "no anatomy" not in drawing.svg
 
@@ -276,22 +276,24 @@ def test_page_has_the_findings_and_no_confusion_matrix(six: Study) -> None:
     html = page.render(six).read_text(encoding="utf-8")
     titles = re.findall(r"<h2 id=\"\w+\">\d+\. ([^<]+)</h2>", html)
     assert titles == [
-        "Data",
-        "Training",
-        "Results",
-        "Results by finding",
-        "Paired differences",
-        "Curves",
-        "How it was done",
-        "What is not claimed",
+        "Is there a difference?",
+        "How good is it?",
+        "Can the probabilities be trusted?",
+        "Where does it fail?",
+        "Is it a shortcut?",
+        "What was done to the data?",
+        "How was it trained?",
+        "How to make it again",
+        "Reporting guidelines",
     ]
+    assert re.findall(r"<h3 id=\"\w+\">([^<]+)</h3>", html)[:2] == ["By finding", "Curves"]
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
     assert "6, of which an image may have several or none" in html
-    assert "figure-S3-precision-recall" in ids
+    assert "figure-precision-recall" in ids
     assert not list((six.folder / "report" / "figures").glob("*confusion*"))
-    assert "Pneumothorax" in (six.folder / "report" / "tables" / "table-S2-findings.csv").read_text(encoding="utf-8")
+    assert "Pneumothorax" in (six.folder / "report" / "tables" / "table-findings.csv").read_text(encoding="utf-8")
 
 
 def test_two_learning_rates_have_figures_of_their_own(tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_two_learning_rates_have_figures_of_their_own(tmp_path: Path) -> None:
         tmp_path / "s", backbones=("resnet18",), seeds=1, scales=(1.0, 0.1), n=150, examples=0, baseline=False
     )
     html = page.render(study).read_text(encoding="utf-8")
-    for name in ("figure-5-findings-lr0.1", "figure-S2-roc-lr0.1", "figure-S3-precision-recall-lr0.1"):
+    for name in ("figure-findings-lr0.1", "figure-roc-lr0.1", "figure-precision-recall-lr0.1"):
         assert f'id="{name}"' in html
     table = tables.findingwise(View.of(study))
     assert table is not None

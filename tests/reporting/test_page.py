@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,13 @@ import pytest
 from xenograft import storage
 from xenograft.errors import DataError, ProcessError
 from xenograft.reporting import page
+from xenograft.reporting.checklist import CHECKLISTS
 from xenograft.reporting.figures import canvas
+from xenograft.reporting.groups import View
 from xenograft.study.record import Study, write_study
 
 from .makers import make_study
+from .reading import Page
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -38,37 +40,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "_pdf", lambda _: b"%PDF")
 
 
-class Loads(HTMLParser):
-    """Collects tags and everything a browser would fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.loads: list[str] = []
-        self.handlers: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(str(value))
-            if name.startswith("on"):
-                self.handlers.append(name)
-            if name in {"src", "srcset", "data", "xlink:href", "href", "action", "poster"}:
-                self.loads.append(str(value))
-
-
-def parsed(html: str) -> Loads:
-    parser = Loads()
-    parser.feed(html)
-    return parser
-
-
 def test_page_is_self_contained(plain: tuple[Study, str]) -> None:
-    found = parsed(plain[1])
+    found = Page.of(plain[1])
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(found.tags)
-    local = ("#", "data:image/png;base64,", "figures/", "tables/")
+    local = ("#", "data:image/png;base64,", "figures/", "tables/", "methods.txt", "checklist-")
     assert [load for load in found.loads if not load.startswith(local)] == []
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in plain[1]
     assert not re.search(r"@import|url\(['\"]?http", plain[1])
@@ -76,7 +51,7 @@ def test_page_is_self_contained(plain: tuple[Study, str]) -> None:
 
 def test_ids_are_unique_and_links_lead_somewhere(plain: tuple[Study, str]) -> None:
     study, html = plain
-    found = parsed(html)
+    found = Page.of(html)
     assert len(found.ids) == len(set(found.ids))
     assert {load[1:] for load in found.loads if load.startswith("#")} <= set(found.ids)
     files = [load for load in found.loads if load.startswith(("figures/", "tables/"))]
@@ -91,15 +66,17 @@ def test_page_stays_small(plain: tuple[Study, str]) -> None:
 def test_sections_stand_in_order(plain: tuple[Study, str]) -> None:
     titles = re.findall(r"<h2 id=\"\w+\">(\d+)\. ([^<]+)</h2>", plain[1])
     assert [title for _, title in titles] == [
-        "Data",
-        "Training",
-        "Results",
-        "Paired differences",
-        "Curves and confusion matrices",
-        "How it was done",
-        "What is not claimed",
+        "Is there a difference?",
+        "How good is it?",
+        "Can the probabilities be trusted?",
+        "Where does it fail?",
+        "Is it a shortcut?",
+        "What was done to the data?",
+        "How was it trained?",
+        "How to make it again",
+        "Reporting guidelines",
     ]
-    assert [int(number) for number, _ in titles] == list(range(1, 8))
+    assert [int(number) for number, _ in titles] == list(range(1, 10))
 
 
 def test_facts_of_conduct_are_printed(plain: tuple[Study, str]) -> None:
@@ -112,7 +89,10 @@ def test_facts_of_conduct_are_printed(plain: tuple[Study, str]) -> None:
         "train/normal/._IM-1",
     ):
         assert words in plain[1]
-    assert plain[1].count("<dd>not supplied</dd>") == len(page.NOT_SUPPLIED)
+    for name, rows in ((name, make(View.of(plain[0]), {})) for name, _, make in CHECKLISTS.values()):
+        missing = sum(row.status == "not supplied" for row in rows)
+        assert missing > 5
+        assert f"{name}: {len(rows)} items, of which {missing} only people can answer" in plain[1]
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -122,7 +102,7 @@ def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
     page.render(Study.load(study.folder))
     after = {p: p.read_bytes() for p in (study.folder / "report").rglob("*") if p.is_file()}
     assert before == after
-    assert {p.suffix for p in before} == {".html", ".svg", ".pdf", ".csv", ".tex"}
+    assert {p.suffix for p in before} == {".html", ".svg", ".pdf", ".csv", ".tex", ".txt"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -149,10 +129,10 @@ def test_stale_files_of_ours_go_and_foreign_ones_stay(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", seeds=1, backbones=("resnet18",))
     folder = study.folder / "report"
     (folder / "tables").mkdir(parents=True)
-    (folder / "tables" / "table-4-inception.csv").write_text("old")
+    (folder / "tables" / "table-results-inception.csv").write_text("old")
     (folder / "tables" / "my notes.csv").write_text("mine")
     page.render(study)
-    assert not (folder / "tables" / "table-4-inception.csv").exists()
+    assert not (folder / "tables" / "table-results-inception.csv").exists()
     assert (folder / "tables" / "my notes.csv").read_text() == "mine"
 
 
@@ -174,7 +154,7 @@ def test_study_without_runs_is_refused(tmp_path: Path) -> None:
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     study = _hostile(tmp_path)
     html = text_of(study)
-    found = parsed(html)
+    found = Page.of(html)
     assert found.handlers == []
     assert "x" not in found.loads
     assert "<img src=x" not in html
@@ -221,7 +201,7 @@ def test_allowed_leak_is_stamped_on_every_section(tmp_path: Path) -> None:
     html = text_of(study)
     assert '<div class="banner">LEAK ALLOWED' in html
     headings = re.findall(r"<h2 id=.*?</h2>", html)
-    assert len(headings) == 7
+    assert len(headings) == 9
     assert all("LEAK ALLOWED" in heading for heading in headings)
     assert "@top-center" in html  # and on every printed page
 
@@ -234,7 +214,9 @@ def test_ordinary_study_has_no_banner(plain: tuple[Study, str]) -> None:
 @pytest.mark.usefixtures("quick")
 def test_facts_stand_beside_every_headline(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", seeds=1, backbones=("resnet18",), data={"facts": ["One hospital only."]})
-    assert text_of(study).count("One hospital only.") == 4  # answer, results, differences, curves
+    assert (
+        text_of(study).count("One hospital only.") == 4
+    )  # the answer, and with how good it is, whether it can be trusted, and where it fails
 
 
 @pytest.mark.usefixtures("quick")
@@ -247,9 +229,9 @@ def test_four_classes_render(tmp_path: Path) -> None:
         classes=("cyst", "normal", "stone", "tumour"),
     )
     html = text_of(study)
-    assert "Results by class" in html
+    assert "Test results of each class against the rest" in html
     assert "Class with the largest probability" in html
-    assert (study.folder / "report" / "tables" / "table-S2-classes.csv").is_file()
+    assert (study.folder / "report" / "tables" / "table-classes.csv").is_file()
 
 
 @pytest.mark.usefixtures("quick")
@@ -257,7 +239,7 @@ def test_one_run_without_epochs_renders(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", backbones=("resnet18",), recipes=("logistic",), seeds=1)
     html = text_of(study)
     assert "No run was trained in epochs" in html
-    assert "No pair of recipes was compared" in html
+    assert "Nothing was compared in this study" in html
     assert "No run without pretrained weights is there to compare it with." in html
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 
 from xenograft.reporting import published, tables
 from xenograft.reporting.groups import View
+from xenograft.reporting.style import backbone_name
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table, latex_text
 from xenograft.storage import write_csv
+from xenograft.study.chosen import arms_of
 from xenograft.study.record import Study
 
 from .makers import make_study
@@ -35,6 +39,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return study
 
 
+def with_arms(study: Study) -> Study:
+    """With results of every arm: those of its first run, but for one, which has an interval of its own."""
+    rows = []
+    for key, runs in arms_of(study.runs).items():
+        test = copy.deepcopy(runs[0].test)
+        if key == ("resnet18", "probe", 1.0):
+            test["policies"]["fixed"]["metrics"]["auroc"] = {"value": 0.8, "low": 0.741, "high": 0.877}
+        rows.append({**key._asdict(), "runs": [run.id for run in runs], "test": test, "variation": {}})
+    return dataclasses.replace(study, record=dataclasses.replace(study.record, arms=rows))
+
+
 def read(table: Table, folder: Path) -> list[dict[str, str]]:
     header, rows = table.csv()
     with write_csv(folder / "t.csv", header, rows).open(encoding="utf-8", newline="") as stream:
@@ -42,26 +57,44 @@ def read(table: Table, folder: Path) -> list[dict[str, str]]:
 
 
 def test_results_equal_the_records_by_hand(study: Study, tmp_path: Path) -> None:
-    table = tables.results(View.of(study))[0]
+    table = tables.results(View.of(with_arms(study)))[0]
     row = next(r for r in read(table, tmp_path) if r["recipe"] == "probe" and r["block"] == "fixed")
     assert float(row["auroc"]) == pytest.approx(0.80)  # (0.9 + 0.8 + 0.7) / 3
-    assert float(row["auroc_low"]) == pytest.approx(0.72)  # (0.80 + 0.70 + 0.66) / 3
-    assert float(row["auroc_high"]) == pytest.approx(0.92)  # (1.00 + 0.90 + 0.86) / 3
+    assert float(row["auroc_low"]) == pytest.approx(0.741)  # of the mean over runs, as the arm's record has it
+    assert float(row["auroc_high"]) == pytest.approx(0.877)
     assert float(row["auroc_seed_sd"]) == pytest.approx(0.1)
     assert row["seeds"] == "3"
     cells = next(r.cells for r in table.blocks[0].rows if r.cells[1].text == "probe")
     place = [column.label for column in table.columns].index("AUROC")
-    assert (cells[place].text, cells[place].notes) == ("0.800", ("0.720–0.920", "SD 0.100"))
+    assert (cells[place].text, cells[place].notes) == ("0.800", ("0.741–0.877", "SD 0.100"))
 
 
 def test_each_table_holds_its_learning_rate_and_model(study: Study, tmp_path: Path) -> None:
-    found = {table.number: read(table, tmp_path) for table in tables.results(View.of(study))}
-    assert list(found) == ["Table 2", "Table 3", "Table 4"]
-    assert {r["lr_scale"] for r in found["Table 2"]} == {"1.0"}
-    assert {r["lr_scale"] for r in found["Table 3"]} == {"0.1"}
-    assert {r["backbone"] for r in found["Table 2"] + found["Table 3"]} == {"ResNet18"}
-    assert {r["backbone"] for r in found["Table 4"]} == {"Inception v3"}
-    assert {r["lr_scale"] for r in found["Table 4"]} == {"1.0", "0.1"}
+    found = {table.name: read(table, tmp_path) for table in tables.results(View.of(study))}
+    full, tenth, inception = "table-results", "table-results-lr0.1", "table-results-inception"
+    assert list(found) == [full, tenth, inception]
+    assert {r["lr_scale"] for r in found[full]} == {"1.0"}
+    assert {r["lr_scale"] for r in found[tenth]} == {"0.1"}
+    assert {r["backbone"] for r in found[full] + found[tenth]} == {"ResNet18"}
+    assert {r["backbone"] for r in found[inception]} == {"Inception v3"}
+    assert {r["lr_scale"] for r in found[inception]} == {"1.0", "0.1"}
+
+
+def test_runs_are_called_by_what_they_differ_in(tmp_path: Path) -> None:
+    for folds, seeds, words in ((0, 3, "3 seeds"), (3, 1, "3 folds"), (2, 2, "4 runs")):
+        options = {"backbones": ("resnet18",), "recipes": ("probe",), "n": 40, "epochs": 1, "examples": 0}
+        study = make_study(tmp_path / f"{folds}{seeds}", folds=folds, seeds=seeds, **options)
+        table = tables.results(View.of(study))[0]
+        assert table.blocks[0].rows[0].cells[1].notes == (words,)
+        assert ("over seeds" in table.caption) == (folds == 0)
+
+
+def test_a_rule_that_was_asked_for_is_told_in_words(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", backbones=("resnet18",), seeds=1, n=40, epochs=1, examples=0)
+    for run in study.runs:
+        run.test["policies"]["sensitivity=0.95"] = {**run.test["policies"]["youden"], "threshold": 0.25}
+    heading = tables.results(View.of(study))[0].blocks[-1].heading
+    assert heading == "Threshold chosen on validation images (sensitivity of at least 0.95): 0.250"
 
 
 def test_both_threshold_policies_are_blocks(study: Study) -> None:
@@ -83,7 +116,7 @@ def test_published_rows_stand_only_beside_the_paper_s_data(study: Study, tmp_pat
     study.record.data["catalog"] = "chest_xray"
     try:
         found = [
-            (t.number, r["backbone"], r["recipe"], r["lr_scale"], float(r["accuracy"]), float(r["f1"]))
+            (t.name, r["backbone"], r["recipe"], r["lr_scale"], float(r["accuracy"]), float(r["f1"]))
             for t in tables.results(View.of(study))
             for r in read(t, tmp_path)
             if r["source"] == "Gu & Lee 2024"
@@ -91,12 +124,12 @@ def test_published_rows_stand_only_beside_the_paper_s_data(study: Study, tmp_pat
     finally:
         study.record.data["catalog"] = None
     assert found == [
-        ("Table 2", "ResNet18", "scratch", "1.0", 0.896, 0.918),
-        ("Table 2", "ResNet18", "transfer", "1.0", 0.931, 0.947),
-        ("Table 3", "ResNet18", "scratch", "0.1", 0.891, 0.914),
-        ("Table 3", "ResNet18", "transfer", "0.1", 0.926, 0.944),
-        ("Table 4", "Inception v3", "scratch", "1.0", 0.912, 0.933),
-        ("Table 4", "Inception v3", "transfer", "1.0", 0.933, 0.948),
+        ("table-results", "ResNet18", "scratch", "1.0", 0.896, 0.918),
+        ("table-results", "ResNet18", "transfer", "1.0", 0.931, 0.947),
+        ("table-results-lr0.1", "ResNet18", "scratch", "0.1", 0.891, 0.914),
+        ("table-results-lr0.1", "ResNet18", "transfer", "0.1", 0.926, 0.944),
+        ("table-results-inception", "Inception v3", "scratch", "1.0", 0.912, 0.933),
+        ("table-results-inception", "Inception v3", "transfer", "1.0", 0.933, 0.948),
     ]
 
 
@@ -130,14 +163,20 @@ def test_counts_shares_and_totals(tmp_path: Path) -> None:
     assert texts[2][4] == str(study.runs[0].test["patients"])
 
 
-def test_differences_read_their_intervals(study: Study, tmp_path: Path) -> None:
+def test_differences_are_read_by_their_adjusted_p(study: Study, tmp_path: Path) -> None:
     table = tables.differences(View.of(study))
     assert table is not None
     rows = read(table, tmp_path)
     assert len(rows) == len(study.record.comparisons)
+    assert {row["block"] for row in rows} == {"recipes", "backbones"}
+    assert {row["comparisons"] for row in rows} == {str(sum(r["metric"] == "auroc" for r in rows))}
     for row in rows:
-        crosses = float(row["low"]) <= 0 <= float(row["high"])
-        assert (row["reading"] == "no difference shown") == crosses
+        assert (row["reading"] == "no difference shown") == (float(row["p_holm"]) > 0.05)
+        if row["reading"] != "no difference shown":
+            higher = "a" if float(row["difference"]) > 0 else "b"
+            name = row[f"recipe_{higher}"] if row["block"] == "recipes" else backbone_name(row[f"backbone_{higher}"])
+            assert row["reading"] == f"{name} higher"
+    assert {row["reading"] != "no difference shown" for row in rows} == {True, False}
 
 
 def test_timings_add_up(study: Study) -> None:
@@ -179,5 +218,5 @@ def test_latex_escapes_every_special_character() -> None:
 
 
 def test_csv_neutralises_formulas(tmp_path: Path) -> None:
-    table = Table("t", "T", "t", "", (Column("Name", words=True),), (Block("", (Row((Cell("=HYPERLINK(1)"),)),)),))
+    table = Table("t", "t", "", (Column("Name", words=True),), (Block("", (Row((Cell("=HYPERLINK(1)"),)),)),))
     assert read(table, tmp_path) == [{"Name": "'=HYPERLINK(1)"}]

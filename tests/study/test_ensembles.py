@@ -69,7 +69,7 @@ def make(
         write_predictions(folder / "runs" / name / "predictions.parquet", found)
         policy = "argmax" if labels.ndim == 1 and labels.max() > 1 else "fixed"
         empty = {name: {"value": None} for name in COMPARED}
-        card: Any = {"policies": {policy: {"metrics": empty}}}
+        card: Any = {"level": 0.95, "policies": {policy: {"metrics": empty}}, "per_class": {}}
         runs.append(
             RunRecord(
                 id=name,

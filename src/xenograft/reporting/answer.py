@@ -5,10 +5,13 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from xenograft.reporting import style
+from xenograft.reporting import pairs, shortcut, style
+from xenograft.reporting.answer_trust import trusted
 from xenograft.reporting.findings import Finding, auroc, gap_note, ranked
 from xenograft.reporting.groups import Group, Score, View
+from xenograft.reporting.phrases import p_phrase
 
+_MOST_NAMED = 5
 _WITH = {
     "scratch": "trained from scratch",
     "random": "with frozen random weights (control)",
@@ -21,12 +24,17 @@ _WITH = {
 
 
 def sentences(view: View) -> list[str]:
-    """The answer: the combination that validation chose, its reference, their paired difference."""
+    """The answer: the combination that validation chose, its reference, their paired difference, what to beware of.
+
+    Where a classifier without anatomy comes near, that is said first.
+    """
     chosen = view.chosen()
     metric = _metric(view, chosen)
     if metric is None:
         return [f"{style.plural(len(view.study.runs), 'run')} finished, but none recorded a test result."]
-    said = [_headline(view, chosen, metric)]
+    anatomy = shortcut.headline(view, metric)
+    suspect = shortcut.near(view)
+    said = [*(anatomy if suspect else ()), _headline(view, chosen, metric)]
     said += _extremes(view, chosen)
     reference = _reference(view, chosen)
     if reference is not None:
@@ -36,24 +44,13 @@ def sentences(view: View) -> list[str]:
     else:
         said.append("No run without pretrained weights is there to compare it with.")
     said += _overall(view, metric)
-    said += _without_anatomy(view, metric)
+    said += _backbones(view, metric)
+    said += _ensembles(view)
+    said += trusted(view)
+    said += () if suspect else anatomy
     if view.most_seeds == 1:
         said.append("Each combination was run with one seed, so how much results vary between seeds is unknown.")
     return said
-
-
-def _without_anatomy(view: View, metric: str) -> list[str]:
-    """What the same test images give away without being looked at."""
-    score = view.baseline(view.main_policy, metric)
-    if score is None:
-        return []
-    ends = style.interval(score.low, score.high, metric=metric).replace("–", " to ")
-    unit = " %" if metric in style.PERCENT else ""
-    return [
-        f"A classifier that sees no anatomy, only properties such as file size and gray-value statistics, reaches "
-        f"{_called(view, metric)} {style.number(score.value, metric=metric)}{unit} ({view.level} CI {ends}) "
-        "on the same images."
-    ]
 
 
 def _metric(view: View, group: Group) -> str | None:
@@ -96,7 +93,7 @@ def _short(metric: str) -> str:
 
 
 def _headline(view: View, chosen: Group, metric: str) -> str:
-    seeds = f", mean of {len(chosen.runs)} seeds" if len(chosen.runs) > 1 else ""
+    seeds = f", mean of {len(chosen.runs)} {view.runs_are}" if len(chosen.runs) > 1 else ""
     over = f" over {len(view.classes)} findings" if view.multi_label else ""
     rivals = [g for g in view.groups if g.transfer == chosen.transfer]
     kind = "combinations with transfer" if chosen.transfer else "combinations"
@@ -132,38 +129,32 @@ def _one(view: View, finding: Finding, score: Score) -> str:
 
 
 def _compared(view: View, chosen: Group, reference: Group, metric: str) -> list[str]:
-    said = [f"The same network {_described(reference)} reached {_figure(view, reference, metric)}."]
-    found = _difference(view, chosen, reference, metric)
-    if found is None:
-        return [*said, "No paired difference of the two was recorded."]
-    value, low, high = found
+    start = f"The same network {_described(reference)} reached {_figure(view, reference, metric)}."
+    c = _comparison(view, chosen, reference, metric)
+    if c is None:
+        return [f"{start} No paired difference of the two was recorded."]
     of = "The paired difference" + (f" of the mean {_short(metric)}" if view.multi_label else "")
-    text = style.number(value, metric=metric, signed=True) + (" points" if metric in style.PERCENT else "")
-    if low is None or high is None:
-        return [*said, f"{of} is {text}, without an interval."]
-    ends = style.interval(low, high, metric=metric, signed=True)
-    verdict = (
-        "the interval includes 0: these data do not show a difference"
-        if low <= 0 <= high
-        else f"the interval excludes 0: the {'first' if low > 0 else 'second'} is higher on this test set"
-    )
-    return [*said, f"{of} is {text} ({view.level} CI {ends}); {verdict}."]
+    value = style.number(c["difference"], metric=metric, signed=True) + (" points" if metric in style.PERCENT else "")
+    if c.get("low") is None or c.get("high") is None:
+        return [f"{start} {of} is {value}, without an interval."]
+    ends = style.interval(c["low"], c["high"], metric=metric, signed=True)
+    p = f", adjusted {p_phrase(c['p_holm'])}" if c.get("p_holm") is not None else ""
+    higher = "first" if c["difference"] > 0 else "second"
+    verdict = f"the {higher} is higher on this test set" if pairs.shown(c) else "these data do not show a difference"
+    return [f"{start} {of} is {value} ({view.level} CI {ends}{p}): {verdict}."]
 
 
-def _difference(
-    view: View, chosen: Group, reference: Group, metric: str
-) -> tuple[float, float | None, float | None] | None:
-    """(difference, low, high) of chosen minus reference, turned round where it was recorded the other way."""
+def _comparison(view: View, chosen: Group, reference: Group, metric: str) -> dict[str, Any] | None:
+    """That of chosen minus reference, turned round where it was recorded the other way."""
     for c in view.study.record.comparisons:
-        if (c["backbone"], float(c["lr_scale"]), c["metric"]) != (chosen.backbone, chosen.lr_scale, metric):
+        if c["metric"] != metric or c.get("difference") is None:
             continue
-        value, low, high = c.get("difference"), c.get("low"), c.get("high")
-        if value is None:
-            continue
-        if (c["a"], c["b"]) == (chosen.recipe, reference.recipe):
-            return value, low, high
-        if (c["b"], c["a"]) == (chosen.recipe, reference.recipe):
-            return -value, None if high is None else -high, None if low is None else -low
+        arms = pairs.arms(c)
+        if arms == (chosen.key, reference.key):
+            return c
+        if arms == (reference.key, chosen.key):
+            ends = {"low": c.get("high"), "high": c.get("low"), "difference": c["difference"]}
+            return {**c, **{name: None if end is None else -end for name, end in ends.items()}}
     return None
 
 
@@ -172,7 +163,8 @@ def _overall(view: View, metric: str) -> list[str]:
     transfer = {group.recipe for group in view.groups if group.transfer}
     tally = {"higher": 0, "lower": 0, "unclear": 0}
     for c in view.study.record.comparisons:
-        if c["metric"] == metric and c["a"] in transfer and c["b"] == "scratch" and c.get("low") is not None:
+        recipes = c["family"] == "recipes" and c["a"]["recipe"] in transfer and c["b"]["recipe"] == "scratch"
+        if c["metric"] == metric and recipes and c.get("low") is not None:
             tally[_side(c)] += 1
     count = sum(tally.values())
     mean = "mean " if view.multi_label else ""
@@ -186,7 +178,54 @@ def _overall(view: View, metric: str) -> list[str]:
     ]
 
 
+def _backbones(view: View, metric: str) -> list[str]:
+    """Whether backbones differ, by the p adjusted for everything that was compared."""
+    known = [
+        c
+        for c in view.study.record.comparisons
+        if c["family"] == "backbones" and c["metric"] == metric and c.get("p_holm") is not None
+    ]
+    if not known:
+        return []
+    if len(known) == 1:
+        return [_one_pair(known[0], metric)]
+    differ = [c for c in known if pairs.shown(c)]
+    of = f"Of {style.plural(len(known), 'comparison')} of one backbone with another by the same recipe"
+    mean = "mean " if view.multi_label else ""
+    adjusted = pairs.adjusted(known[0]["of"])
+    if not differ:
+        return [f"{of}, none shows a difference in {mean}{_short(metric)}, {adjusted}."]
+    named = [f"{pairs.reading(c)} ({pairs.name(c)})" for c in sorted(differ, key=lambda c: c["p_holm"])[:_MOST_NAMED]]
+    more = f" and {len(differ) - len(named)} more" if len(differ) > len(named) else ""
+    return [f"{of}, {len(differ)} show a difference in {mean}{_short(metric)}, {adjusted}: {', '.join(named)}{more}."]
+
+
+def _one_pair(c: dict[str, Any], metric: str) -> str:
+    a, b = (pairs.side(c, arm) for arm in pairs.arms(c))
+    value = style.number(c["difference"], metric=metric, signed=True)
+    said = f"{pairs.reading(c)} in {_short(metric)} ({value}, {p_phrase(c['p_holm'])}, {pairs.adjusted(c['of'])})"
+    return f"{a} and {b} by the same recipe ({pairs.head(c)}): {said}."
+
+
+def _ensembles(view: View) -> list[str]:
+    """The mean answer of several backbones, where it differs from the chosen combination."""
+    said = []
+    for row in view.study.record.ensembles:
+        against = row["against"]
+        if row["kind"] != "backbones" or against["p_holm"] is None or against["p_holm"] > pairs.SIGNIFICANT:
+            continue
+        value = row["test"]["policies"][view.main_policy]["metrics"]["auroc"]["value"]
+        ends = style.interval(against["low"], against["high"], signed=True)
+        where = "above" if against["difference"] > 0 else "below"
+        said.append(
+            f"The mean answer of all backbones ({style.recipe_name(row['recipe'])}) reaches {_called(view, 'auroc')} "
+            f"{style.number(value)}: {where} the combination named first by {style.number(abs(against['difference']))} "
+            f"(paired difference, {view.level} CI {ends}, adjusted {p_phrase(against['p_holm'])})."
+        )
+    return said
+
+
 def _side(c: dict[str, Any]) -> str:
-    if c["low"] <= 0 <= c["high"]:
+    if not pairs.shown(c):
         return "unclear"
-    return "higher" if c["low"] > 0 else "lower"
+    return "higher" if c["difference"] > 0 else "lower"

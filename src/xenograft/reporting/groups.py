@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
 from xenograft.errors import DataError, printable
 from xenograft.reporting import style
+from xenograft.study.chosen import ArmKey, arms_of, choose
 from xenograft.study.record import RunRecord, Study
 
 SYNTHETIC = "synthetic phantom images, not patients"
@@ -22,11 +22,11 @@ class Score:
     """A metric of a group.
 
     Args:
-        value: mean over seeds.
-        low, high: ends of the data's bootstrap interval, each averaged over seeds; None if not computed.
-        spread: standard deviation over seeds (three or more), else None.
-        range: smallest and largest value over seeds (two or more), else None.
-        values: one value per seed.
+        value: mean over seeds and folds.
+        low, high: ends of the test data's bootstrap interval of that mean; None if not computed.
+        spread: standard deviation over seeds and folds (three or more runs), else None.
+        range: smallest and largest value over seeds and folds (two or more runs), else None.
+        values: one value per run.
     """
 
     value: float
@@ -39,18 +39,30 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One backbone, one recipe, one learning-rate scale; a run per seed."""
+    """One backbone, one recipe, one learning-rate scale; a run per seed and fold.
+
+    Args:
+        card: the arm's entry ``test`` in the study's record: means over its runs with their intervals.
+        variation: the arm's entry ``variation``: metric -> standard deviations by source.
+    """
 
     backbone: str
     recipe: str
     lr_scale: float
     transfer: bool
     runs: tuple[RunRecord, ...]
+    card: dict[str, Any] = field(default_factory=lambda: {"policies": {}, "per_class": {}})
+    variation: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The backbone as the paper spells it."""
         return style.backbone_name(self.backbone)
+
+    @property
+    def key(self) -> ArmKey:
+        """As records name it."""
+        return ArmKey(self.backbone, self.recipe, self.lr_scale)
 
     @property
     def label(self) -> str:
@@ -64,12 +76,17 @@ class Group:
         if not found:
             return None
         values = tuple(float(entry["value"]) for entry in found)
-        ends = [(e["low"], e["high"]) for e in found if e.get("low") is not None and e.get("high") is not None]
-        complete = len(ends) == len(found)
+        joint = _entry(self.card, policy, metric, label) if split == "test" else None
+        if joint is None:  # of validation, which no arm is judged by, ends are averaged
+            ends = [(e["low"], e["high"]) for e in found if e.get("low") is not None and e.get("high") is not None]
+            complete = len(ends) == len(found)
+            low, high = (fmean(end) for end in zip(*ends, strict=True)) if complete else (None, None)
+        else:
+            low, high = joint.get("low"), joint.get("high")
         return Score(
             value=fmean(values),
-            low=fmean(low for low, _ in ends) if complete else None,
-            high=fmean(high for _, high in ends) if complete else None,
+            low=low,
+            high=high,
             spread=stdev(values) if len(values) >= 3 else None,
             range=(min(values), max(values)) if len(values) >= 2 else None,
             values=values,
@@ -103,10 +120,11 @@ class View:
                 f"{printable(study.folder)} has no finished run; run compare until at least one run ends",
                 code="E-DATA-13",
             )
-        seeds: dict[tuple[str, str, float, bool], list[RunRecord]] = defaultdict(list)
-        for run in study.runs:
-            seeds[run.backbone, run.recipe, run.lr_scale, run.transfer].append(run)
-        groups = [Group(*key, tuple(sorted(runs, key=lambda run: run.seed))) for key, runs in seeds.items()]
+        rows = {ArmKey.of(row): row for row in study.record.arms}
+        groups = [
+            Group(*key, runs[0].transfer, runs, *((rows[key]["test"], rows[key]["variation"]) if key in rows else ()))
+            for key, runs in arms_of(study.runs).items()
+        ]
         groups.sort(key=lambda g: (-g.lr_scale, style.backbone_order(g.backbone), style.recipe_order(g.recipe)))
         return cls(study, tuple(groups))
 
@@ -192,8 +210,15 @@ class View:
 
     @property
     def most_seeds(self) -> int:
-        """The largest number of seeds in a group."""
+        """The largest number of runs in a group: seeds, times folds."""
         return max(len(group.runs) for group in self.groups)
+
+    @property
+    def runs_are(self) -> str:
+        """What the runs of a group differ in: ``seeds``, ``folds``, or ``runs`` where in both."""
+        if not self.data.get("folds"):
+            return "seeds"
+        return "folds" if max(run.seed for run in self.study.runs) == 0 else "runs (folds and seeds)"
 
     def line_note(self) -> str:
         """What solid, dashed and dotted lines mean, as far as the study has them."""
@@ -209,37 +234,28 @@ class View:
         return tuple(group for group in self.groups if group.lr_scale == lr_scale)
 
     def chosen(self, groups: Sequence[Group] = ()) -> Group:
-        """Of `groups` (by default all) the one with transfer, or any where none has it, that validation rates highest.
+        """Of `groups` (by default all) the one that `xenograft.study.chosen.choose` takes, by validation alone."""
+        arms = {group.key: group.runs for group in groups or self.groups}
+        return self.group(choose(arms))
 
-        Test results do not choose.
-        """
-        among = groups or self.groups
-        candidates = [group for group in among if group.transfer] or list(among)
-
-        def rating(group: Group) -> list[float]:
-            scores = [group.score(self.main_policy, m, split="validation") for m in ("auroc", "accuracy")]
-            singles = self._single_aurocs(group) if scores[0] is None and self.multi_label else []
-            return [*([fmean(singles)] if singles else []), *(-1.0 if s is None else s.value for s in scores)]
-
-        return max(candidates, key=rating)
-
-    def _single_aurocs(self, group: Group) -> list[float]:
-        """A group's AUROC on validation of every finding that has one."""
-        keys = map(str, range(len(self.classes)))
-        found = (group.score(self.main_policy, "auroc", split="validation", label=key) for key in keys)
-        return [score.value for score in found if score is not None]
+    def group(self, key: ArmKey) -> Group:
+        """The group of an arm."""
+        return next(group for group in self.groups if group.key == key)
 
     def test_size(self) -> str:
-        """``624 images of 428 patients``."""
-        images = style.plural(int(self.card["n"]), "image")
-        patients = self.card.get("patients")
-        return f"{images} of {style.plural(int(patients), 'patient')}" if patients else images
+        """``624 images of 428 patients``; of folds that test on different images, all of them."""
+        images, patients = int(self.card["n"]), self.card.get("patients")
+        folds = self.data.get("folds") or {}
+        if folds.get("test") == "rotating":
+            images, patients = (sum(part["test"][key] for part in folds["sizes"]) for key in ("images", "patients"))
+        said = style.plural(images, "image")
+        return f"{said} of {style.plural(int(patients), 'patient')}" if patients else said
 
     def interval_note(self) -> str:
         """The sentence about intervals that captions share."""
         resamples = self.card.get("resamples")
         count = f"{int(resamples):,} resamples" if resamples else "resamples"
-        seeds = " Interval ends are averaged over seeds." if self.most_seeds > 1 else ""
+        seeds = f" They are those of the mean over {self.runs_are}." if self.most_seeds > 1 else ""
         return f"Intervals: {self.level}, patient-cluster bootstrap of the test images ({count}).{seeds}"
 
 

@@ -11,7 +11,7 @@ from xenograft.reporting.style import backbone_key, backbone_name
 
 CITATION = (
     "Gu & Lee. Deep Transfer Learning Using Real-World Image Features for Medical Image Classification, with a Case "
-    "Study on Pneumonia X-ray Images. Bioengineering 2024, 11, 406. doi:10.3390/bioengineering11050406 (CC BY 4.0)."
+    "Study on Pneumonia X-ray Images. Bioengineering 2024, 11, 406. doi:10.3390/bioengineering11040406 (CC BY 4.0)."
 )
 G_MEAN_NOTE = (
     "The published G-mean column is not the square root of sensitivity times specificity: ResNet18 with transfer, for "

@@ -41,11 +41,21 @@ def arm_rows(arms: Arms, pool: Pool) -> tuple[list[Json], dict[ArmKey, Resampled
             {
                 **key._asdict(),
                 "runs": [run.id for run in runs],
-                "test": found.card(),
+                "test": found.card() if len(runs) > 1 else _own_card(runs[0]),
                 "variation": {metric: _variation(runs, policy, metric) for metric in COMPARED},
             }
         )
     return rows, kept
+
+
+def _own_card(run: RunRecord) -> Json:
+    """That of the run itself, so that one number has one interval wherever it is printed."""
+    policies = {
+        name: {"metrics": entry["metrics"], "per_class": entry.get("per_class") or {}}
+        for name, entry in run.test["policies"].items()
+    }
+    of_classes = {} if any(entry["per_class"] for entry in policies.values()) else run.test["per_class"]
+    return {"level": run.test["level"], "policies": policies, "per_class": of_classes}
 
 
 def compare_arms(study: Study, arms: Arms, pool: Pool, kept: Mapping[ArmKey, Resampled]) -> list[Json]:

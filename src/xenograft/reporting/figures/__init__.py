@@ -6,6 +6,7 @@ from xenograft.reporting.figures.curves import curves
 from xenograft.reporting.figures.examples import examples
 from xenograft.reporting.figures.finding_curves import finding_precision_recall, finding_roc
 from xenograft.reporting.figures.findings import finding_results
+from xenograft.reporting.figures.flow import flow
 from xenograft.reporting.figures.forest import forest
 from xenograft.reporting.figures.results import results
 from xenograft.reporting.figures.training import training
@@ -18,6 +19,7 @@ __all__ = [
     "finding_precision_recall",
     "finding_results",
     "finding_roc",
+    "flow",
     "forest",
     "results",
     "training",

@@ -25,23 +25,23 @@ class Drawing:
 
     Args:
         name: file stem.
-        number: as cited, ``Figure 3``.
         title: the caption's first sentence.
         caption: the rest of it.
         svg: inline SVG for the page (no prologue, ids unique to this figure).
         file: the SVG as a file.
         pdf: the PDF as a file.
         share: width as a share of the text width.
+        number: as cited, ``Figure 3``; a page numbers its figures in the order it shows them.
     """
 
     name: str
-    number: str
     title: str
     caption: str
     svg: str
     file: str
     pdf: bytes
     share: float
+    number: str = ""
 
 
 class Sheet:
@@ -69,15 +69,14 @@ class Sheet:
         y = 1 - (self.top + top) / self.height
         self.figure.text(left / self.width, y, words, **{"va": "center", "ha": "left", **options})
 
-    def finish(self, *, name: str, number: str, title: str, caption: str) -> Drawing:
+    def finish(self, *, name: str, title: str, caption: str) -> Drawing:
         """Save as SVG and PDF, without dates, so that the same records give the same bytes."""
         file = self._svg()
         return Drawing(
             name=name,
-            number=number,
             title=title,
             caption=caption,
-            svg=_inline(file, name, f"{number}. {title}"),
+            svg=_inline(file, name, title),
             file=file,
             pdf=_pdf(self.figure),
             share=min(1.0, self.width / WIDTH),

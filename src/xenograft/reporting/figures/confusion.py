@@ -1,4 +1,4 @@
-"""Confusion counts -> Figure S3, small multiples with counts and row percentages."""
+"""Confusion counts -> a figure, small multiples with counts and row percentages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLUES = LinearSegmentedColormap.from_list("share", ["#ffffff", "#9ecae8", "#007
 
 
 def confusion(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S3 for one learning-rate scale; None where no run has counts.
+    """The figure for one learning-rate scale; None where no run has counts.
 
     None also of a multi-label study: several findings of an image make no table of true against predicted class.
     """
@@ -58,8 +58,7 @@ def confusion(view: View, lr_scale: float) -> Drawing | None:
     rule = "largest probability" if view.multiclass else "threshold 0.5"
     seeds = " Of several seeds, the run whose accuracy is nearest the mean." if view.most_seeds > 1 else ""
     return sheet.finish(
-        name="figure-S3-confusion" + ("" if main else f"-lr{lr_scale:g}"),
-        number="Figure S3" if main else f"Figure S3 (learning rate × {lr_scale:g})",
+        name="figure-confusion" + ("" if main else f"-lr{lr_scale:g}"),
         title=f"Confusion matrices on the test set ({view.test_size()})",
         caption=f"Rows: true class; columns: predicted class ({rule}). Images, and per cent of the row.{seeds}",
     )

@@ -1,4 +1,4 @@
-"""Test predictions -> Figure S2: ROC and precision-recall curves, one panel per backbone."""
+"""Test predictions -> a figure: ROC and precision-recall curves, one panel per backbone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xenograft.study.record import Predictions
 
 
 def curves(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S2 for one learning-rate scale; None where no predictions can be read, or of a multi-label study."""
+    """The figure for one learning-rate scale; None where no predictions can be read, or of a multi-label study."""
     if view.multi_label:
         return None
     groups = view.at(lr_scale)
@@ -54,8 +54,7 @@ def curves(view: View, lr_scale: float) -> Drawing | None:
             axes.set_xlabel("1 − specificity" if kind == 0 else "Recall", labelpad=1)
     main = lr_scale == 1.0
     return sheet.finish(
-        name="figure-S2-curves" + ("" if main else f"-lr{lr_scale:g}"),
-        number="Figure S2" if main else f"Figure S2 (learning rate × {lr_scale:g})",
+        name="figure-curves" + ("" if main else f"-lr{lr_scale:g}"),
         title="ROC and precision–recall curves on the test set",
         caption=_caption(view),
     )

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from xenograft.reporting import style
 from xenograft.reporting.evaluation_view import EvaluationView, Json
-from xenograft.reporting.figures.panels import Panels, panel, unit_ticks
+from xenograft.reporting.figures.panels import HEAD, Panels, Spot, assemble, unit_ticks
 
 _ALL, _HELPS = "#8a8a8a", "#009E73"
+_HIGH = 1.65  # inches of the axes
 
 
 def decision_panels(view: EvaluationView) -> Panels | None:
-    """None for more than two classes."""
+    """None but for two classes."""
     if not view.binary:
         return None
-    svgs = tuple(
-        _panel(name, colour, model["decision_curve"], f"decision-{i}")
-        for i, (name, colour, model) in enumerate(view.models)
-    )
     prevalence = view.record["prevalence"]
     stated = "that of the images" if prevalence is None else f"the stated {100 * prevalence:g} %"
-    return Panels(
+    return assemble(
+        [
+            (f"Net benefit of {name}", partial(_panel, name=name, colour=colour, curve=model["decision_curve"]))
+            for name, colour, model in view.models
+        ],
+        HEAD + _HIGH + 0.4,
         name="figure-decision",
         title="Net benefit of acting on the model's answer",
         caption="Across: the threshold probability, that is how sure one wants to be before acting: at 0.2, one case "
@@ -33,7 +36,6 @@ def decision_panels(view: EvaluationView) -> Panels | None:
         f"interval by patient-cluster bootstrap, {view.record['resamples']:,} resamples. Grey dashes: act on every "
         "image. Black: act on none. Green bar: the model's interval lies wholly above the better of these two. Share "
         f"of {view.classes[1]}: {stated}. {view.size}.",
-        svgs=svgs,
     )
 
 
@@ -52,8 +54,9 @@ def _runs(grid: Sequence[float], marks: Sequence[bool]) -> list[tuple[float, flo
     return [(grid[start], grid[stop - 1]) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _panel(name: str, colour: str, curve: Json, identifier: str) -> str:
-    sheet, axes = panel(2.05, name, colour)
+def _panel(spot: Spot, *, name: str, colour: str, curve: Json) -> None:
+    spot.head(name, colour)
+    axes = spot.axes(_HIGH)
     grid = np.array(curve["grid"])
     model, low, high, everybody = (
         np.array([np.nan if v is None else v for v in values], dtype=float)
@@ -72,4 +75,3 @@ def _panel(name: str, colour: str, curve: Json, identifier: str) -> str:
     axes.locator_params(axis="y", nbins=4)
     axes.set_xlabel("Threshold probability", labelpad=1)
     axes.set_ylabel("Net benefit", labelpad=2)
-    return sheet.panel(name=identifier, label=f"Net benefit of {name}")

@@ -1,4 +1,4 @@
-"""Example images of the study folder -> Figure 2, as pictures for the page and as a figure."""
+"""Example images of the study folder -> a figure, as pictures for the page and as a figure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Strip:
 
 
 def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
-    """(Figure 2 or None, the same as strips of PNG data URIs, how many example files could not be read)."""
+    """(the figure or None, the same as strips of PNG data URIs, how many example files could not be read)."""
     listed = view.data.get("examples") or {}
     each = max(1, min(_MOST_A_FINDING if view.multi_label else _MOST_A_CLASS, _MOST // max(1, len(listed))))
     found: list[tuple[str, list[Image.Image]]] = []
@@ -46,6 +46,12 @@ def examples(view: View) -> tuple[Drawing | None, tuple[Strip, ...], int]:
     most = max(len(pictures) for _, pictures in found)
     strips = tuple(Strip(name, tuple(_uri(picture) for picture in pictures), most) for name, pictures in found)
     return _sheet(view, found), strips, lost
+
+
+def picture_uri(view: View, file: str) -> str | None:
+    """A small copy of a picture of the study folder as a PNG data URI; None where it cannot be read."""
+    picture = _picture(view, file)
+    return None if picture is None else _uri(picture)
 
 
 def _sheet(view: View, found: list[tuple[str, list[Image.Image]]]) -> Drawing:
@@ -64,8 +70,7 @@ def _sheet(view: View, found: list[tuple[str, list[Image.Image]]]) -> Drawing:
             axes.set_axis_off()
     others = " Those of one finding may have others too." if view.multi_label else ""
     return sheet.finish(
-        name="figure-2-examples",
-        number="Figure 2",
+        name="figure-examples",
         title=f"Example images by {'finding' if view.multi_label else 'class'}",
         caption=f"Training images drawn at random, as the networks see them.{others}",
     )

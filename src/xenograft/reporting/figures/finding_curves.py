@@ -31,7 +31,6 @@ class _Kind:
     """One sort of curve: how it is made, and how its figure is called."""
 
     name: str
-    number: str
     title: str
     metric: str
     across: str
@@ -39,10 +38,9 @@ class _Kind:
     curve: Callable[[NDArray[np.bool_], Curve], Curve]
 
 
-_ROC = _Kind("figure-S2-roc", "Figure S2", "ROC curves of each finding", "auroc", "1 − specificity", "Sensitivity", roc)
+_ROC = _Kind("figure-roc", "ROC curves of each finding", "auroc", "1 − specificity", "Sensitivity", roc)
 _PR = _Kind(
-    "figure-S3-precision-recall",
-    "Figure S3",
+    "figure-precision-recall",
     "Precision–recall curves of each finding",
     "average_precision",
     "Recall",
@@ -52,12 +50,12 @@ _PR = _Kind(
 
 
 def finding_roc(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S2 for one learning-rate scale; None for other studies or where no predictions can be read."""
+    """The figure for one learning-rate scale; None for other studies or where no predictions can be read."""
     return _figure(view, lr_scale, _ROC)
 
 
 def finding_precision_recall(view: View, lr_scale: float) -> Drawing | None:
-    """Figure S3 for one learning-rate scale; None for other studies or where no predictions can be read."""
+    """The figure for one learning-rate scale; None for other studies or where no predictions can be read."""
     return _figure(view, lr_scale, _PR)
 
 
@@ -104,7 +102,6 @@ def _figure(view: View, lr_scale: float, kind: _Kind) -> Drawing | None:
     main = lr_scale == 1.0
     return sheet.finish(
         name=kind.name + ("" if main else f"-lr{lr_scale:g}"),
-        number=kind.number if main else f"{kind.number} (learning rate × {lr_scale:g})",
         title=f"{kind.title} on the test set",
         caption=_caption(view, every, groups, shown, kind),
     )

@@ -1,4 +1,4 @@
-"""Scorecards of a multi-label study -> Figure 5: AUROC of every finding as dots with intervals, best on top."""
+"""Scorecards of a multi-label study -> a figure: AUROC of every finding as dots with intervals, best on top."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WITHOUT: dict[str, Any] = {"color": style.INK, "marker": "|", "markersize": 6.5
 
 
 def finding_results(view: View, lr_scale: float) -> Drawing | None:
-    """Figure 5 for one learning-rate scale; None for other studies or where no finding has an AUROC."""
+    """The figure for one learning-rate scale; None for other studies or where no finding has an AUROC."""
     groups = view.at(lr_scale)
     if not view.multi_label:
         return None
@@ -61,8 +61,7 @@ def finding_results(view: View, lr_scale: float) -> Drawing | None:
                 sheet.text(names - 0.08, y + (k + 0.5) * pitch, label, fontsize=7.2, ha="right")
     main = lr_scale == 1.0
     return sheet.finish(
-        name="figure-5-findings" + ("" if main else f"-lr{lr_scale:g}"),
-        number="Figure 5" if main else f"Figure 5 (learning rate × {lr_scale:g})",
+        name="figure-findings" + ("" if main else f"-lr{lr_scale:g}"),
         title=f"AUROC of each finding on the test set ({view.test_size()})",
         caption=_caption(view, groups, rows, [f for f in order if f not in rows]),
     )
@@ -71,7 +70,7 @@ def finding_results(view: View, lr_scale: float) -> Drawing | None:
 def _caption(view: View, groups: Sequence[Group], rows: Sequence[Finding], rest: Sequence[Finding]) -> str:
     above = "averaged over the runs with transfer" if any(group.transfer for group in groups) else "averaged"
     parts = [f"From the highest AUROC ({above}) to the lowest; in brackets: positive test images."]
-    dot = "mean over seeds" if view.most_seeds > 1 else "value"
+    dot = f"mean over {view.runs_are}" if view.most_seeds > 1 else "value"
     parts.append(f"Dot: {dot}; bar: {view.level} interval. Grey line: guessing.")
     if view.data.get("baseline"):
         parts.append("Upright tick: the classifier that sees no anatomy.")
@@ -80,7 +79,7 @@ def _caption(view: View, groups: Sequence[Group], rows: Sequence[Finding], rest:
     if undefined := [f.name for f in rest if f.positive in {0, f.known}]:
         parts.append(f"Not defined, and so not drawn: {', '.join(undefined)}.")
     if left := len(rest) - len(undefined):
-        parts.append(f"The {style.plural(left, 'finding')} with the fewest positive images: Table S2 only.")
+        parts.append(f"The {style.plural(left, 'finding')} with the fewest positive images: in the table only.")
     return " ".join(parts)
 
 

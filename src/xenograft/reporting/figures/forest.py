@@ -1,79 +1,99 @@
-"""Paired differences -> Figure S1, a forest plot."""
+"""Paired differences -> a forest plot of one family: recipes within backbones, or backbones within recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from xenograft.reporting import style
+from xenograft.reporting import pairs, style
 from xenograft.reporting.figures.canvas import Drawing, Sheet
-from xenograft.reporting.figures.results import FOOT, HEAD, ROW, bare, name_rows, rows_of
+from xenograft.reporting.figures.results import FOOT, HEAD, ROW, bare, rows_of
 from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import View
+from xenograft.reporting.p_values import p_text
 
-_PREFERRED = ("auroc", "accuracy", "f1")
-Pair = tuple[str, float, str, str]
+_TEXT = 2.15  # inches: difference and p in figures
+_HEADS, _NAMES = (0.6, 1.55), (1.0, 2.35)  # inches at least and at most: what both share; the pair
+_LETTER = 0.0575  # inches, of a name
+_MOST = 60  # rows of one figure; the table has all
+_CITED = {
+    "recipes": ("figure-differences", "Paired differences between recipes on the test set"),
+    "backbones": ("figure-differences-backbones", "Paired differences between backbones on the test set"),
+}
 
 
-def pairs(view: View) -> list[Pair]:
-    """Compared pairs in order: backbone, learning-rate scale, first recipe, second recipe."""
-    found = {(c["backbone"], float(c["lr_scale"]), c["a"], c["b"]) for c in view.study.record.comparisons}
-    return sorted(
-        found, key=lambda p: (-p[1], style.backbone_order(p[0]), style.recipe_order(p[2]), style.recipe_order(p[3]))
-    )
-
-
-def forest(view: View) -> Drawing | None:
-    """Figure S1; None where nothing was compared."""
-    known = [c for c in view.study.record.comparisons if c.get("difference") is not None]
-    metrics = _metrics(known)
-    if not metrics:
+def forest(view: View, family: str = "recipes") -> Drawing | None:
+    """One family's differences in AUROC, or in accuracy where there is no AUROC; None where nothing was compared."""
+    known = [c for c in view.study.record.comparisons if c["family"] == family and c.get("difference") is not None]
+    metric = next((m for m in ("auroc", "accuracy", "f1") if any(c["metric"] == m for c in known)), None)
+    if metric is None:
         return None
-    rows = [p for p in pairs(view) if any(_pair(c) == p for c in known)]
-    places = rows_of([f"{backbone} {scale}" for backbone, scale, _, _ in rows])
+    every = sorted((c for c in known if c["metric"] == metric), key=pairs.order)
+    rows = every[:_MOST]
+    heads = [pairs.head(c) for c in rows]
+    places = rows_of(heads)
     depth = places[-1] + ROW
     sheet = Sheet(HEAD + depth + FOOT, stamps=view.stamps)
-    names = name_rows(sheet, view, [(p[0], pair_name(p)) for p in rows], places)
-    width = (sheet.width - names - 0.12 - 0.22 * (len(metrics) - 1)) / len(metrics)
-    for i, metric in enumerate(metrics):
-        axes = sheet.axes(names + i * (width + 0.22), HEAD, width, depth)
-        unit = 100 if metric in style.PERCENT else 1
-        for c in known:
-            if c["metric"] != metric:
-                continue
-            place = places[rows.index(_pair(c))]
-            colour = view.colours.get(c["backbone"], style.INK)
-            if c.get("low") is not None and c.get("high") is not None:
-                axes.plot([unit * c["low"], unit * c["high"]], [place, place], color=colour, linewidth=1.2)
-            axes.plot([unit * c["difference"]], [place], "o", color=colour, markersize=4.6)
-        axes.axvline(0, color=style.INK, linewidth=0.9)
-        bare(axes, places)
-        axes.set_title(style.metric_name(metric) + (" (points)" if metric in style.PERCENT else ""), pad=4)
-        axes.set_ylim(depth, 0)
+    names = [pairs.name(c) for c in rows]
+    indent = _width(heads, *_HEADS, bold=1.12)
+    left, right = indent + _width(names, *_NAMES), sheet.width - _TEXT + 0.12
+    axes = sheet.axes(left, HEAD, sheet.width - left - _TEXT, depth)
+    unit = 100 if metric in style.PERCENT else 1
+    for place, c, head, name, before in zip(places, rows, heads, names, ["", *heads], strict=False):
+        if head != before:
+            sheet.text(0.02, HEAD + place, _cut(head, _HEADS[1] / 1.12), weight="bold", fontsize=7)
+        sheet.text(indent, HEAD + place, _cut(name, _NAMES[1]), fontsize=7)
+        sheet.text(right, HEAD + place, _figures(c, metric), fontsize=6.8)
+        sheet.text(sheet.width - 0.04, HEAD + place, p_text(c.get("p_holm")), fontsize=6.8, ha="right")
+        _mark(axes, c, place, unit)
+    axes.axvline(0, color=style.INK, linewidth=0.9)
+    bare(axes, places)
+    axes.set_title(f"{style.metric_name(metric)}{' (points)' if unit == 100 else ''}", pad=4)
+    sheet.text(right, HEAD - 0.1, "difference (interval)", fontsize=6.6, color=style.SOFT)
+    sheet.text(sheet.width - 0.04, HEAD - 0.1, "adjusted p", fontsize=6.6, color=style.SOFT, ha="right")
+    axes.set_ylim(depth, 0)
+    stem, title = _CITED[family]
+    return sheet.finish(name=stem, title=title, caption=_caption(view, rows, len(every)))
+
+
+def _width(names: list[str], least: float, most: float, *, bold: float = 1.0) -> float:
+    """Inches that the longest name takes, within limits."""
+    return min(most, max(least, max(map(len, names)) * _LETTER * bold + 0.15))
+
+
+def _cut(name: str, width: float) -> str:
+    """Of two names as much of each as fits."""
+    letters = int((width - 0.15) / _LETTER)
+    sides = name.split(" − ")
+    each = (letters - 3 * (len(sides) - 1)) // len(sides)
+    if len(name) <= letters:
+        return name
+    return " − ".join(side if len(side) <= each else side[: each - 1] + "…" for side in sides)
+
+
+def _mark(axes: Any, c: dict[str, Any], place: float, unit: int) -> None:
+    """Dot and interval, full where the adjusted p shows a difference."""
+    shown = pairs.shown(c)
+    colour = style.COLOURS[0] if shown else style.SOFT
+    if c.get("low") is not None and c.get("high") is not None:
+        axes.plot([unit * c["low"], unit * c["high"]], [place, place], color=colour, linewidth=1.3)
+    face = colour if shown else "white"
+    axes.plot([unit * c["difference"]], [place], "o", color=colour, markerfacecolor=face, markersize=4.8)
+
+
+def _figures(c: dict[str, Any], metric: str) -> str:
+    value = style.number(c["difference"], metric=metric, signed=True)
+    ends = style.interval(c.get("low"), c.get("high"), metric=metric, signed=True)
+    return f"{value} ({ends})" if ends else f"{value} (no interval)"
+
+
+def _caption(view: View, rows: list[dict[str, Any]], every: int) -> str:
+    tests = list(dict.fromkeys(c["test"] for c in rows))
     mean = f" {mean_note(view)}" if view.multi_label else ""
-    return sheet.finish(
-        name="figure-S1-differences",
-        number="Figure S1",
-        title="Paired differences on the test set",
-        caption=f"Each row is the first recipe minus the second, on the same {view.test_size()}: right of zero, the "
-        f"first is higher. Bar: {view.level} interval, paired patient-cluster bootstrap. An interval that crosses zero "
-        f"means that these data do not show a difference.{mean}",
+    left = f" The first {len(rows)} of {every}; the table has all." if len(rows) < every else ""
+    several = " Each arm is the mean over its runs." if view.most_seeds > 1 else ""
+    return (
+        f"Each row is the first minus the second, on the same {view.test_size()}: right of zero, the first is "
+        f"higher.{several} Bar: {view.level} interval, not adjusted ({'; '.join(tests)}). p: two-sided, "
+        f"{pairs.adjusted(rows[0]['of'])}. Filled: this p is {pairs.SIGNIFICANT:g} or less. Hollow: these data do "
+        f"not show a difference, which is not the same as showing that there is none.{mean}{left}"
     )
-
-
-def pair_name(pair: Pair) -> str:
-    """``probe − scratch``, with the learning-rate scale where it is not 1."""
-    _, scale, a, b = pair
-    suffix = "" if scale == 1.0 else f" (lr × {scale:g})"
-    return f"{style.recipe_name(a)} − {style.recipe_name(b)}{suffix}"
-
-
-def _pair(comparison: dict[str, Any]) -> Pair:
-    return comparison["backbone"], float(comparison["lr_scale"]), comparison["a"], comparison["b"]
-
-
-def _metrics(comparisons: Sequence[dict[str, Any]]) -> list[str]:
-    """At most three metrics; the loss only where there is nothing else, since lower is better there."""
-    found = list(dict.fromkeys(c["metric"] for c in comparisons))
-    ordered = [m for m in _PREFERRED if m in found] + [m for m in found if m not in _PREFERRED and m != "loss"]
-    return ordered[:3] or found[:1]

@@ -1,4 +1,4 @@
-"""Test scorecards -> Figure 4: accuracy, F1 and AUROC of every backbone and recipe as dots with intervals."""
+"""Test scorecards -> a figure: accuracy, F1 and AUROC of every backbone and recipe as dots with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROW, GAP, HEAD, FOOT = 0.175, 0.09, 0.3, 0.34
 
 
 def results(view: View, lr_scale: float) -> Drawing | None:
-    """Figure 4 for one learning-rate scale; None where no group has any of its metrics."""
+    """The figure for one learning-rate scale; None where no group has any of its metrics."""
     groups = view.at(lr_scale)
     policy = view.main_policy
     metrics = [m for m in _METRICS if any(group.score(policy, m) for group in groups)]
@@ -36,8 +36,7 @@ def results(view: View, lr_scale: float) -> Drawing | None:
     main = lr_scale == 1.0
     mean = f", mean over {len(view.classes)} findings" if view.multi_label else ""
     return sheet.finish(
-        name="figure-4-results" + ("" if main else f"-lr{lr_scale:g}"),
-        number="Figure 4" if main else f"Figure 4 (learning rate × {lr_scale:g})",
+        name="figure-results" + ("" if main else f"-lr{lr_scale:g}"),
         title=f"Results on the test set{mean} ({view.test_size()})",
         caption=_caption(view, groups),
     )
@@ -49,13 +48,13 @@ def _caption(view: View, groups: Sequence[Group]) -> str:
     parts = [
         f"Accuracy and F1 at {rule}{' (F1 and AUROC: mean over classes)' if view.multiclass else ''}.{means}",
         "Filled: pretrained weights (transfer). Open: random weights.",
-        f"Dot: {'mean over seeds' if view.most_seeds > 1 else 'value'}; bar: {view.level} interval."
+        f"Dot: {f'mean over {view.runs_are}' if view.most_seeds > 1 else 'value'}; bar: {view.level} interval."
         + (" Small ticks: single seeds." if view.most_seeds > 1 else ""),
         view.interval_note(),
         "The scales do not begin at zero.",
         (
             "The paper plots test figures at every epoch. Here the test set is opened once per run, after every "
-            "choice, so the course over epochs is shown on validation images (Figure 3)."
+            "choice, so the course over epochs is shown on validation images (figure of training)."
         ),
     ]
     if view.paper and any(published.find(g.backbone, g.recipe, g.lr_scale) for g in groups):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from xenograft.reporting import style
 from xenograft.reporting.evaluation_view import EvaluationView, Json
-from xenograft.reporting.figures.panels import Panels, panel
+from xenograft.reporting.figures.panels import HEAD, Panels, Spot, assemble
+
+_HIGH = 1.45  # inches of the axes
 
 
-def risk_coverage_panels(view: EvaluationView) -> Panels:
-    """Error against share answered, on one scale, with the cut-off chosen on validation where there is one."""
+def risk_coverage_panels(view: EvaluationView) -> Panels | None:
+    """Error against share answered, on one scale, with the cut-off chosen on validation; None for findings."""
+    if view.multi_label:
+        return None
     cards = [model["abstention"] for _, _, model in view.models]
     highest = max([0.01, *(point["risk"]["high"] or 0 for card in cards for point in card["curve"])])
-    svgs = tuple(
-        _panel(name, colour, model["abstention"], highest, f"coverage-{i}")
-        for i, (name, colour, model) in enumerate(view.models)
-    )
     marked = any(_marked(card) for card in cards)
     confidence = "their distance from the threshold" if view.binary else "their highest probability"
-    return Panels(
+    return assemble(
+        [
+            (
+                f"Errors against share answered, {name}",
+                partial(_panel, name=name, colour=colour, card=model["abstention"], highest=highest),
+            )
+            for name, colour, model in view.models
+        ],
+        HEAD + _HIGH + 0.4,
         name="figure-coverage",
         title="Errors among the answered images, if the least confident are left to people",
         caption=f"Images are answered in order of confidence ({confidence}). Across: share of images answered. Up: "
@@ -26,7 +36,6 @@ def risk_coverage_panels(view: EvaluationView) -> Panels:
         "there are none."
         + (" Dotted, with a diamond: the cut-off chosen on validation, and what it does on test." if marked else "")
         + f" {view.size}.",
-        svgs=svgs,
     )
 
 
@@ -36,8 +45,9 @@ def _marked(card: Json) -> bool:
     return found is not None and bool(found["coverage"]["value"]) and found["risk"]["value"] is not None
 
 
-def _panel(name: str, colour: str, card: Json, highest: float, identifier: str) -> str:
-    sheet, axes = panel(1.85, name, colour)
+def _panel(spot: Spot, *, name: str, colour: str, card: Json, highest: float) -> None:
+    spot.head(name, colour)
+    axes = spot.axes(_HIGH)
     points = [point for point in card["curve"] if point["risk"]["value"] is not None]
     share = [100 * point["coverage"] for point in points]
     banded = [point for point in points if None not in (point["risk"]["low"], point["risk"]["high"])]
@@ -59,4 +69,3 @@ def _panel(name: str, colour: str, card: Json, highest: float, identifier: str) 
     axes.locator_params(axis="y", nbins=4)
     axes.set_xlabel("Images answered (%)", labelpad=1)
     axes.set_ylabel("Wrong answers (%)", labelpad=2)
-    return sheet.panel(name=identifier, label=f"Errors against share answered, {name}")

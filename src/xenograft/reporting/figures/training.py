@@ -1,4 +1,4 @@
-"""Histories -> Figure 3: loss and accuracy by epoch on training images, accuracy and F1 on validation images."""
+"""Histories -> a figure: loss and accuracy by epoch on training images, accuracy and F1 on validation images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Line:
 
 
 def training(view: View, lr_scale: float) -> Drawing | None:
-    """Figure 3 for one learning-rate scale; None where no run has epochs."""
+    """The figure for one learning-rate scale; None where no run has epochs."""
     groups = view.at(lr_scale)
     measures = [m for m in _SHOWN if any(_course(group, m) for group in groups)]
     if not measures:
@@ -50,8 +50,7 @@ def training(view: View, lr_scale: float) -> Drawing | None:
         sheet = _overlay(view, drawn, measures)
     main = lr_scale == 1.0
     return sheet.finish(
-        name="figure-3-training" + ("" if main else f"-lr{lr_scale:g}"),
-        number="Figure 3" if main else f"Figure 3 (learning rate × {lr_scale:g})",
+        name="figure-training" + ("" if main else f"-lr{lr_scale:g}"),
         title="Training by epoch",
         caption=_caption(view, groups, drawn, measures),
     )

@@ -6,6 +6,7 @@ from xenograft.reporting.tables.differences import differences
 from xenograft.reporting.tables.findings import findingwise
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 from xenograft.reporting.tables.results import classwise, results
+from xenograft.reporting.tables.together import ensembles, variation
 
 __all__ = [
     "Block",
@@ -16,10 +17,12 @@ __all__ = [
     "classwise",
     "counts",
     "differences",
+    "ensembles",
     "findingwise",
     "results",
     "runs",
     "settings",
     "timings",
+    "variation",
     "weights",
 ]

@@ -14,7 +14,7 @@ _STAGES = ("read", "embed", "fit", "evaluate")
 
 
 def timings(view: View) -> Table:
-    """Table S3: seconds per stage and run, and their sums."""
+    """a table: seconds per stage and run, and their sums."""
     found = {stage for run in view.study.runs for stage in run.timings}
     stages = [*(s for s in _STAGES if s in found), *sorted(found.difference(_STAGES))]
     rows = []
@@ -45,8 +45,7 @@ def timings(view: View) -> Table:
     )
     whole = style.duration(view.study.record.seconds)
     return Table(
-        name="table-S3-timings",
-        number="Table S3",
+        name="table-timings",
         title="Time per stage and run, in seconds",
         caption=f"The whole study took {whole} of wall-clock time, all sessions together. Memory: highest resident "
         "memory of the process up to the end of the run, MiB; last row: the largest.",
@@ -63,7 +62,7 @@ def timings(view: View) -> Table:
 
 
 def runs(view: View) -> Table:
-    """Table S4: what validation chose in each run, and when the test set was opened."""
+    """a table: what validation chose in each run, and when the test set was opened."""
     rows = []
     for group in view.groups:
         for run in group.runs:
@@ -84,8 +83,7 @@ def runs(view: View) -> Table:
                 )
             )
     return Table(
-        name="table-S4-runs",
-        number="Table S4",
+        name="table-runs",
         title="What validation chose in each run, and when the test set was opened",
         caption="Each run reads the test set once, at the time given, after epoch and threshold were chosen on "
         "validation images. Times as recorded by the machine.",
@@ -112,7 +110,7 @@ def _threshold(chosen: float | list[float] | None) -> Cell:
 
 
 def weights(view: View) -> Table | None:
-    """Table S5: pretrained weights with origin, licence and hash; None where every run began at random."""
+    """a table: pretrained weights with origin, licence and hash; None where every run began at random."""
     found: dict[tuple[str, ...], None] = {}
     for group in view.groups:
         for run in group.runs:
@@ -124,8 +122,7 @@ def weights(view: View) -> Table | None:
     if not found:
         return None
     return Table(
-        name="table-S5-weights",
-        number="Table S5",
+        name="table-weights",
         title="Pretrained weights",
         caption="SHA-256 of the file that was read.",
         columns=tuple(Column(label, words=True) for label in ("Model", "File", "Origin", "Licence", "SHA-256")),
@@ -135,7 +132,7 @@ def weights(view: View) -> Table | None:
 
 
 def settings(view: View) -> Table:
-    """Table S6: recipes and preprocessing as they ran; groups with the same settings share a row."""
+    """a table: recipes and preprocessing as they ran; groups with the same settings share a row."""
     shared: dict[tuple[str, str], list[Group]] = defaultdict(list)
     for group in view.groups:
         run = group.runs[0]
@@ -145,8 +142,7 @@ def settings(view: View) -> Table:
         for (recipe, preprocess), groups in shared.items()
     )
     return Table(
-        name="table-S6-settings",
-        number="Table S6",
+        name="table-settings",
         title="Settings as they ran",
         caption="After every override. Of several seeds, those of the first.",
         columns=tuple(Column(label, words=True) for label in ("Runs", "Recipe", "Preprocessing")),

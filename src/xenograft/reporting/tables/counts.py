@@ -1,4 +1,4 @@
-"""Data facts -> Table 1: images and patients per class and split."""
+"""Data facts -> a table: images and patients per class and split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 
 def counts(view: View) -> Table | None:
-    """Table 1; None where the record holds no counts."""
+    """The table; None where the record holds no counts."""
     if view.multi_label:
         return finding_counts(view)
     splits: dict[str, Any] = view.data.get("counts") or {}
@@ -36,8 +36,7 @@ def counts(view: View) -> Table | None:
         ]
     share = "prevalence" if len(view.classes) == 2 else "share"
     return Table(
-        name="table-1-data",
-        number="Table 1",
+        name="table-data",
         title="Images and patients by class and split",
         caption=f"In brackets: {share} of the class within the split. A patient with images of two classes is "
         f"counted in each; {_totals_note(view)}",

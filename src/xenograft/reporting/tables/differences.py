@@ -1,92 +1,82 @@
-"""Paired comparisons -> Table S1."""
+"""Paired comparisons -> their table."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from xenograft.reporting import style
+from xenograft.reporting import pairs, style
 from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import View
 from xenograft.reporting.p_values import p_text
 from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
+_HEADINGS = {"recipes": "Recipes of one backbone", "backbones": "Backbones by one recipe"}
+
 
 def differences(view: View) -> Table | None:
-    """Table S1, one row per comparison; None where nothing was compared."""
-    comparisons = view.study.record.comparisons
-    if not comparisons:
+    """One row per comparison and measure; None where nothing was compared."""
+    ordered = sorted(view.study.record.comparisons, key=pairs.order)
+    if not ordered:
         return None
     mean = f" {mean_note(view)}" if view.multi_label else ""
-    loss = " For the loss, lower is better." if any(c["metric"] == "loss" for c in comparisons) else ""
-    ordered = sorted(comparisons, key=_order)
-    rows = tuple(_row(c, first=i == 0 or _pair(ordered[i - 1]) != _pair(c)) for i, c in enumerate(ordered))
+    blocks = []
+    for family in dict.fromkeys(c["family"] for c in ordered):
+        mine = [c for c in ordered if c["family"] == family]
+        rows = tuple(_row(c, first=i == 0 or pairs.arms(mine[i - 1]) != pairs.arms(c)) for i, c in enumerate(mine))
+        blocks.append(Block(_HEADINGS[family], rows, key=family))
     return Table(
-        name="table-S1-differences",
-        number="Table S1",
+        name="table-differences",
         title=f"Paired differences on the test set ({view.test_size()})",
-        caption=f"First recipe minus second, on the same images. Interval: {view.level}, paired patient-cluster "
-        f"bootstrap. {style.plural(len(rows), 'comparison')} in all; the intervals are not adjusted for their number."
-        f"{_tested(ordered)} "
-        f"Differences of rates are in percentage points.{loss}{mean}",
+        caption=f"First minus second, on the same images; {view.level} intervals, not adjusted. {_tested(ordered)} "
+        f"Differences of rates are in percentage points.{mean}",
         columns=(
-            Column("Model", words=True, csv=("backbone",)),
-            Column("Recipes", words=True, csv=("a", "b", "lr_scale")),
+            Column("Compared", words=True, csv=("backbone_a", "recipe_a", "backbone_b", "recipe_b", "lr_scale")),
             Column("Measure", words=True, csv=("metric",)),
             Column("Difference", csv=("difference",)),
-            Column("Interval", csv=("low", "high", "resamples")),
-            Column("p, adjusted", csv=("p", "p_holm")),
+            Column("Interval", csv=("low", "high", "test")),
+            Column("Bootstrap", csv=("bootstrap_low", "bootstrap_high", "resamples")),
+            Column("p", csv=("p",)),
+            Column("p, adjusted", csv=("p_holm", "comparisons")),
             Column("Reading", words=True, csv=("reading",)),
         ),
-        blocks=(Block("", rows),),
+        blocks=tuple(blocks),
+        small=True,
     )
 
 
-def reading(comparison: dict[str, Any]) -> str:
-    """What an interval lets one say: which recipe is higher, or that no difference is shown."""
-    low, high = comparison.get("low"), comparison.get("high")
-    if low is None or high is None:
-        return "no interval"
-    if low <= 0 <= high:
-        return "no difference shown"
-    return f"{style.recipe_name(comparison['a'] if low > 0 else comparison['b'])} higher"
-
-
 def _tested(comparisons: list[dict[str, Any]]) -> str:
-    """What the column of p says; nothing where a record has none."""
-    known = [c for c in comparisons if c.get("p") is not None]
-    if not known:
-        return ""
-    least = 2 / (min(c["resamples"] for c in known) + 1) * len(known)
-    floor = f"; none can be below {least:.3f}" if least > 0.01 else ""
-    return f" p: two-sided, from the same resamples, adjusted for all {len(known)} of them (Holm){floor}."
-
-
-def _pair(c: dict[str, Any]) -> tuple[str, float, str, str]:
-    return c["backbone"], float(c["lr_scale"]), c["a"], c["b"]
-
-
-def _order(c: dict[str, Any]) -> tuple[object, ...]:
-    metrics = list(style.METRICS)
-    metric = metrics.index(c["metric"]) if c["metric"] in metrics else len(metrics)
-    backbone, scale, a, b = _pair(c)
-    return (-scale, style.backbone_order(backbone), style.recipe_order(a), style.recipe_order(b), metric)
+    """Which tests, and what p was adjusted for."""
+    tests = {style.metric_name(c["metric"]): c["test"] for c in comparisons}
+    said = "; ".join(f"{metric}: {test}" for metric, test in tests.items())
+    counts = sorted({c["of"] for c in comparisons})
+    of = (
+        pairs.adjusted(counts[0]).replace("of the study", "of the study by the same measure")
+        if len(counts) == 1
+        else f"adjusted for all {counts[0]} to {counts[-1]} comparisons of the study by the same measure (Holm)"
+    )
+    least = 2 / (min(c["resamples"] for c in comparisons) + 1) * counts[-1]
+    floor = f" An adjusted p from resamples cannot be below {least:.3f}." if least > 0.01 else ""
+    return f"{said}. p: two-sided; {of}.{floor}"
 
 
 def _row(c: dict[str, Any], *, first: bool) -> Row:
-    backbone, scale, a, b = _pair(c)
+    a, b = pairs.arms(c)
     metric = c["metric"]
-    name = style.backbone_name(backbone)
-    suffix = "" if scale == 1.0 else f" (lr × {scale:g})"
-    recipes = f"{style.recipe_name(a)} − {style.recipe_name(b)}{suffix}"
     low, high = c.get("low"), c.get("high")
+    drawn = c.get("bootstrap") or (c if "bootstrap" in c["test"] else {})
+    ends = (drawn.get("low"), drawn.get("high"))
     return Row(
         (
-            Cell(name if first else "", raw=(name,)),
-            Cell(recipes if first else "", raw=(a, b, scale)),
+            Cell(
+                f"{pairs.head(c)}: {pairs.name(c)}" if first else "",
+                raw=(a.backbone, a.recipe, b.backbone, b.recipe, a.lr_scale),
+            ),
             Cell(style.metric_name(metric), raw=(metric,)),
             Cell(style.number(c.get("difference"), metric=metric, signed=True), raw=(c.get("difference"),)),
-            Cell(style.interval(low, high, metric=metric, signed=True), raw=(low, high, c.get("resamples"))),
-            Cell(p_text(c.get("p_holm")), raw=(c.get("p"), c.get("p_holm"))),
-            Cell(reading(c), raw=(reading(c),)),
+            Cell(style.interval(low, high, metric=metric, signed=True), raw=(low, high, c["test"])),
+            Cell(style.interval(*ends, metric=metric, signed=True), raw=(*ends, c.get("resamples"))),
+            Cell(p_text(c.get("p")), raw=(c.get("p"),)),
+            Cell(p_text(c.get("p_holm")), raw=(c.get("p_holm"), c["of"])),
+            Cell(pairs.reading(c), raw=(pairs.reading(c),)),
         )
     )

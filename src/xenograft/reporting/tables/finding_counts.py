@@ -1,4 +1,4 @@
-"""Data facts of a multi-label set -> Table 1: images and patients per finding and split."""
+"""Data facts of a multi-label set -> a table: images and patients per finding and split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xenograft.reporting.tables.model import Block, Cell, Column, Row, Table
 
 
 def finding_counts(view: View) -> Table | None:
-    """Table 1 of a multi-label set; None where the record holds no counts."""
+    """The table of a multi-label set; None where the record holds no counts."""
     splits: dict[str, Any] = view.data.get("counts") or {}
     if not splits:
         return None
@@ -33,8 +33,7 @@ def finding_counts(view: View) -> Table | None:
         ]
     rows = [_row(splits, sizes, name, gaps=gaps) for name in view.study.record.classes]
     return Table(
-        name="table-1-data",
-        number="Table 1",
+        name="table-data",
         title="Images and patients with each finding, by split",
         caption="An image may have several findings or none, so the rows do not add up to all images. In brackets: "
         f"share of the images whose label is known. Patients: those with at least one such image. {_gaps_note(gaps)}",

@@ -1,4 +1,4 @@
-"""Test scorecards of a multi-label study -> Table S2: each finding, at a threshold of its own."""
+"""Test scorecards of a multi-label study -> a table: each finding, at a threshold of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DECIDING = ("recall", "specificity")
 
 
 def findingwise(view: View) -> Table | None:
-    """Table S2 of a multi-label study; None for others, or where nothing was recorded by finding."""
+    """The table of a multi-label study; None for others, or where nothing was recorded by finding."""
     policy = own_policy(view)
     groups = [g for g in view.groups if any(g.score(policy, "auroc", label=f.key) for f in findings(view))]
     if not view.multi_label or not groups:
@@ -27,8 +27,7 @@ def findingwise(view: View) -> Table | None:
             if own:
                 blocks.append(_block(view, own, policy, several=len(view.scales) > 1))
     return Table(
-        name="table-S2-findings",
-        number="Table S2",
+        name="table-findings",
         title=f"Test results of each finding ({view.test_size()})",
         caption=_caption(view, policy),
         columns=(

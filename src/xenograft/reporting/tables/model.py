@@ -81,21 +81,21 @@ class Table:
 
     Args:
         name: file stem.
-        number: as cited, ``Table 2``.
         title: the caption's first sentence.
         caption: the rest of it.
         columns: headings.
         blocks: rows, each with one cell per column.
         small: set in smaller type.
+        number: as cited, ``Table 2``; a page numbers its tables in the order it shows them.
     """
 
     name: str
-    number: str
     title: str
     caption: str
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     small: bool = False
+    number: str = ""
 
     def csv(self) -> tuple[list[str], list[list[object]]]:
         """(header, rows) with raw values; a leading ``block`` column where blocks have keys."""

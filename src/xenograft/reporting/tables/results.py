@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xenograft.evaluation.rules import in_words
 from xenograft.reporting import published, style
 from xenograft.reporting.findings import mean_note
 from xenograft.reporting.groups import Group, Score, View
@@ -27,7 +28,7 @@ _CLASS_METRICS = ("precision", "recall", "specificity", "f1", "auroc", "average_
 
 
 def results(view: View) -> list[Table]:
-    """Table 2 (full learning rate), Table 3 (a tenth), Table 4 (Inception v3); those that have rows."""
+    """Test results, as the paper has them: one table a learning-rate scale, one of Inception v3; those with rows."""
     tables = []
     inception = [g for g in view.groups if style.backbone_key(g.backbone) == "inceptionv3"]
     for scale in view.scales:
@@ -35,20 +36,17 @@ def results(view: View) -> list[Table]:
         if groups:
             tables.append(_table(view, groups, *_heading(scale)))
     if inception:
-        tables.append(_table(view, inception, "table-4-inception", "Table 4", "Test results of Inception v3"))
-    return sorted(tables, key=lambda table: table.number)
+        tables.append(_table(view, inception, "table-results-inception", "Test results of Inception v3"))
+    return tables
 
 
-def _heading(scale: float) -> tuple[str, str, str]:
+def _heading(scale: float) -> tuple[str, str]:
     if scale == 1.0:
-        return "table-2-results", "Table 2", "Test results"
-    title = f"Test results with the learning rate × {scale:g}"
-    if scale == 0.1:
-        return "table-3-results-lr0.1", "Table 3", title
-    return f"table-2-results-lr{scale:g}", f"Table 2 (learning rate × {scale:g})", title
+        return "table-results", "Test results"
+    return f"table-results-lr{scale:g}", f"Test results with the learning rate × {scale:g}"
 
 
-def _table(view: View, groups: Sequence[Group], name: str, number: str, title: str) -> Table:
+def _table(view: View, groups: Sequence[Group], name: str, title: str) -> Table:
     metrics = [m for m in _METRICS if any(g.score(p, m) for g in groups for p in view.policies)]
     several = len({group.lr_scale for group in groups}) > 1
     blocks = []
@@ -56,13 +54,12 @@ def _table(view: View, groups: Sequence[Group], name: str, number: str, title: s
         rows = _baseline(view, policy, metrics)
         for i, group in enumerate(groups):
             if any(policy in run.test["policies"] for run in group.runs):
-                rows.append(_row(group, policy, metrics, several=several, named=i == 0 or _new(groups, i)))
+                rows.append(_row(view, group, policy, metrics, several=several, named=i == 0 or _new(groups, i)))
                 rows += _published(view, group, policy, metrics)
         if any(row.kind != BASELINE for row in rows):
             blocks.append(Block(policy_name(view, groups, policy), tuple(rows), policy))
     return Table(
         name=name,
-        number=number,
         title=f"{title}{_mean(view)} ({view.test_size()})",
         caption=_caption(view, metrics, published_rows=any(r.kind == "published" for b in blocks for r in b.rows)),
         columns=(
@@ -110,9 +107,9 @@ def _caption(view: View, metrics: Sequence[str], *, published_rows: bool) -> str
 
 def _spread_note(view: View) -> str:
     if view.most_seeds >= 3:
-        return "; below it SD, the standard deviation over seeds, which is not part of the interval."
+        return f"; below it SD, the standard deviation over {view.runs_are}, which is not part of the interval."
     if view.most_seeds == 2:
-        return "; below it the two seeds' values, which are not part of the interval."
+        return f"; below it the values of the two {view.runs_are}, which are not part of the interval."
     return "; one seed, so the variation over seeds is unknown."
 
 
@@ -122,9 +119,9 @@ def policy_name(view: View, groups: Sequence[Group], policy: str) -> str:
         return "Class with the largest probability"
     if policy == "fixed":
         return "Threshold 0.5 (the paper's)" if view.paper else "Threshold 0.5"
-    rule = "Youden's J" if policy == "youden" else policy
+    rule = "Youden's J" if policy == "youden" else in_words(policy)
     if view.multi_label:
-        return f"Thresholds chosen on validation images, one a finding ({rule}; see Table S2)"
+        return f"Thresholds chosen on validation images, one a finding ({rule}; see the table by finding)"
     chosen = [
         float(threshold)
         for group in groups
@@ -143,9 +140,10 @@ def _column(metric: str) -> Column:
     return Column(_HEADS.get(metric, default), csv=(metric, f"{metric}_low", f"{metric}_high", f"{metric}_seed_sd"))
 
 
-def _row(group: Group, policy: str, metrics: Sequence[str], *, several: bool, named: bool) -> Row:
+def _row(view: View, group: Group, policy: str, metrics: Sequence[str], *, several: bool, named: bool) -> Row:
     recipe = style.recipe_name(group.recipe) + (f", lr × {group.lr_scale:g}" if several else "")
-    seeds = (style.plural(len(group.runs), "seed"),)
+    kind = view.runs_are.removesuffix(" (folds and seeds)").removesuffix("s")
+    seeds = (style.plural(len(group.runs), kind),)
     return Row(
         (
             Cell(group.name if named else "", raw=(group.name, len(group.runs))),
@@ -198,7 +196,7 @@ def _published(view: View, group: Group, policy: str, metrics: Sequence[str]) ->
 
 
 def classwise(view: View) -> Table | None:
-    """Table S2: each class against the rest; None for two classes or where nothing was recorded."""
+    """a table: each class against the rest; None for two classes or where nothing was recorded."""
     metrics = [m for m in _CLASS_METRICS if any(_has(g, k, m) for g in view.groups for k in range(len(view.classes)))]
     if not view.multiclass or not metrics:
         return None
@@ -216,8 +214,7 @@ def classwise(view: View) -> Table | None:
         )
         blocks.append(Block(group.label + (f", lr × {group.lr_scale:g}" if several else ""), rows))
     return Table(
-        name="table-S2-classes",
-        number="Table S2",
+        name="table-classes",
         title=f"Test results of each class against the rest ({view.test_size()})",
         caption=f"In small type: {view.level} interval{_spread_note(view)} {view.interval_note()}",
         columns=(
