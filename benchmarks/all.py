@@ -10,7 +10,7 @@ from pathlib import Path
 
 import harness
 
-ORDER = ("startup", "decode", "embed", "probe", "study", "training", "scaling", "memory", "audit", "gpu")
+ORDER = ("startup", "decode", "embed", "probe", "study", "training", "scaling", "memory", "audit", "similarity", "gpu")
 _HERE = Path(__file__).resolve().parent
 
 

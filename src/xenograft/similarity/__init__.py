@@ -1,0 +1,1 @@
+"""Feature arrays in, numbers out: how alike two sets, layers or networks are. Nothing here knows models or files."""

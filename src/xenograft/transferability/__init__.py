@@ -1,0 +1,1 @@
+"""(frozen features, labels) -> scores that predict how well a backbone transfers; arrays in, numbers out."""
