@@ -20,7 +20,7 @@ from xenograft.backbones import weights as weight_files
 from xenograft.bundle import Bundle, Prediction
 from xenograft.errors import Notice, UsageError, WeightsError, printable
 from xenograft.storage import check_output
-from xenograft.study.config import StudyConfig, make_config, read_toml
+from xenograft.study.config import INCIDENTAL, StudyConfig, make_config, read_toml
 from xenograft.study.record import Study
 from xenograft.study.watch import Silent, Watcher
 
@@ -66,10 +66,14 @@ def compare(
         watcher=watcher,
         command=command or _call("compare", made),
     )
-    if made.robustness:
-        study = _with_robustness(study, made, watcher)
     from xenograft.reporting import page  # late, as a second of loading is not what a mistake in DATA should wait for
 
+    if made.robustness:
+        try:
+            study = _with_robustness(study, made, watcher)
+        except Exception:
+            page.refresh(study)  # what was trained has its page, whatever becomes of the last step
+            raise
     page.refresh(study)
     return study
 
@@ -380,8 +384,9 @@ def _config(data: str | Path | None, config: str | Path | None, settings: dict[s
 
 def _call(verb: str, config: StudyConfig) -> str:
     """The Python call that makes a study again, for records of programs."""
-    values = {k: v for k, v in config.as_json().items() if v is not None and k != "data"}
+    values = {k: v for k, v in config.as_json().items() if v is not None and k not in INCIDENTAL}
     if verb == "fit":
         values |= {"backbone": values.pop("backbones")[0], "recipe": values.pop("recipes")[0]}
     arguments = ", ".join(f"{k}={v!r}" for k, v in values.items())
-    return f"xenograft.{verb}({str(config.data)!r}, {arguments})"
+    # a page is passed on: where somebody keeps data and weights is nobody's business
+    return f"xenograft.{verb}({config.data.name!r}, {arguments})"

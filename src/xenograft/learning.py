@@ -10,7 +10,7 @@ from typing import Any
 from xenograft.api import cache_folder
 from xenograft.errors import UsageError
 from xenograft.storage import write_json
-from xenograft.study.config import StudyConfig, make_config
+from xenograft.study.config import INCIDENTAL, StudyConfig, make_config
 from xenograft.study.learning import run_learning
 from xenograft.study.learning_plan import LearningPlan
 from xenograft.study.watch import Silent, Watcher
@@ -94,9 +94,9 @@ def _numbers(given: Iterable[Any] | str | None, kind: type, name: str) -> tuple[
 
 def _call(config: StudyConfig, asked: LearningPlan) -> str:
     """The Python call that makes a curve again, for records of programs."""
-    left_out = {"data", "seeds", "folds", "operating_point", "robustness"}
+    left_out = {*INCIDENTAL, "seeds", "folds", "operating_point", "recalibration"}
     values = {key: value for key, value in config.as_json().items() if value is not None and key not in left_out}
     values |= {"sizes": list(asked.sizes) or None, "repeats": config.seeds, "targets": list(asked.targets)}
     values |= {} if asked.least_steps is None else {"least_steps": asked.least_steps}
     arguments = ", ".join(f"{key}={value!r}" for key, value in values.items())
-    return f"xenograft.learning_curve({str(config.data)!r}, {arguments})"
+    return f"xenograft.learning_curve({config.data.name!r}, {arguments})"

@@ -43,7 +43,7 @@ def test_a_study_of_findings_shows_means_and_the_best_and_worst(tmp_path: Path, 
         f"({names[int(best)]})"
     ) in text
     row = next(row for row in study.record.comparisons if row["metric"] == "auroc")
-    assert f"ResNet18: probe − scratch: mean AUROC {row['difference']:+.3f} (" in text
+    assert f"ResNet18: probe - scratch: mean AUROC {row['difference']:+.3f} (" in text
     assert f"adjusted p {p_text(row['p_holm'])}: {pairs.reading(row)}" in text
     assert "p: two-sided, not adjusted, as it is the only comparison of the study" in text
 

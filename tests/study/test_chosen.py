@@ -36,9 +36,19 @@ def test_arms_hold_their_runs_by_fold_and_seed() -> None:
     runs = [
         run(fold=fold, seed=seed, lr_scale=scale) for scale in (1.0, 0.1) for seed in (10, 2) for fold in (1, 0)
     ]  # fmt: skip
-    found = arms_of([*runs, run("scratch")])
+    found = arms_of([*runs, *(run("scratch", fold=fold) for fold in (0, 1))])
     assert list(found) == [ArmKey("net", "probe", 1.0), ArmKey("net", "probe", 0.1), ArmKey("net", "scratch", 1.0)]
     assert [(r.fold, r.seed) for r in found["net", "probe", 1.0]] == [(0, 2), (0, 10), (1, 2), (1, 10)]
+
+
+def test_an_arm_that_lacks_a_fold_waits_until_it_is_finished() -> None:
+    runs = [run(fold=fold) for fold in (0, 1, 2)]
+    half = [run("scratch", fold=fold) for fold in (0, 2)]
+    assert list(arms_of([*half, *runs])) == [ArmKey("net", "probe", 1.0)]
+    assert list(arms_of([*half, *runs, run("scratch", fold=1)])) == [
+        ArmKey("net", "scratch", 1.0),
+        ArmKey("net", "probe", 1.0),
+    ]
 
 
 def test_a_key_is_that_of_a_record() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from xenograft.evaluation.mean_auroc import Part, mean_auroc_test
 from xenograft.evaluation.metrics import binary_metrics, multiclass_metrics
 from xenograft.evaluation.multilabel import multilabel_metrics
 from xenograft.evaluation.paired import paired_difference
+from xenograft.evaluation.proportions import METHOD, with_proportions
+from xenograft.evaluation.scorecard import scorecard
 from xenograft.study.chosen import ArmKey, arms_of
 from xenograft.study.comparing import ANALYTIC, BOOTSTRAP, COMPARED, adjusted, arm_rows, compare_arms, pairs
 from xenograft.study.pool import Pool
@@ -215,6 +218,34 @@ def test_pairs_put_transfer_first_and_never_mix_learning_rates(tmp_path: Path) -
     assert [(a[1:], b[1:]) for _, a, b in pairs(study, arms)] == [
         (("full", 1.0), ("scratch", 1.0)), (("full", 0.1), ("scratch", 0.1)),
     ]  # fmt: skip
+
+
+def test_arms_tested_on_other_folds_are_not_compared(tmp_path: Path) -> None:
+    study = make(tmp_path, TWO, nets=("wide", "thin"), folds=[np.arange(0, 60), np.arange(60, N)])
+    left = tuple(run for run in study.runs if (run.backbone, run.recipe, run.fold) != ("thin", "probe", 1))
+    _, rows = compared(Study(study.folder, study.record, left))
+    assert {(ArmKey.of(row["a"])[:2], ArmKey.of(row["b"])[:2]) for row in rows} == {
+        (("wide", "probe"), ("wide", "scratch")), (("wide", "scratch"), ("thin", "scratch")),
+    }  # fmt: skip
+
+
+def test_a_share_that_no_resample_changes_has_the_interval_of_its_runs(tmp_path: Path) -> None:
+    study = make(tmp_path, TWO)
+    perfect = np.stack([1 - TWO, TWO], axis=1).astype(float)
+    runs = []
+    for run in study.runs:
+        answers = Predictions(IDS, TWO, PATIENTS, perfect, "test")
+        write_predictions(tmp_path / "runs" / run.id / "predictions.parquet", {"test": answers})
+        rng = np.random.default_rng(run.seed)
+        card = scorecard(TWO, perfect, PATIENTS, thresholds=run.thresholds, resamples=20, rng=rng)
+        runs.append(replace(run, test=with_proportions(card, TWO, perfect, PATIENTS)))
+    rows, _ = compared(Study(tmp_path, study.record, tuple(runs)), resamples=20)
+    for metric in ("accuracy", "recall", "specificity", "precision"):
+        own = runs[0].test["policies"]["fixed"]["metrics"][metric]
+        found = rows[0]["test"]["policies"]["fixed"]["metrics"][metric]
+        assert (found["value"], found["high"], found["method"]) == (1.0, 1.0, METHOD)
+        assert found["low"] == own["low"] < 1.0
+    assert rows[0]["test"]["policies"]["fixed"]["metrics"]["auroc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_every_p_is_adjusted_for_all_comparisons_by_its_metric(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xenograft.evaluation.recalibration import Platt
 from xenograft.evaluation.rules import parse_rule
+from xenograft.evaluation.scorecard import scorecard
 from xenograft.evaluation.threshold import thresholds_for
 from xenograft.study.chosen import arms_of
 from xenograft.study.evaluated import evaluate_tables
@@ -238,7 +239,19 @@ def test_a_finding_that_a_split_has_nothing_of_is_measured_as_far_as_it_goes(
     labels = FINDINGS.copy()
     labels[split, 1] = value
     record = found(make(tmp_path, labels))
-    assert record["models"][0]["findings"]["0"]["auroc"] is not None
+    model = record["models"][0]
+    assert model["findings"]["0"]["auroc"] is not None
+    # what is drawn of a finding is there for each that is named
+    assert len(record["classes"]) == len(model["findings"]) == (2 if split is TEST else 3)
+    assert all(entry["reliability"] is not None for entry in model["findings"].values())
+    assert len(record["notices"]) == (split is TEST)
+    assert len(record["choices"]["classes"]) == 3
+
+
+def test_nothing_is_said_where_no_finding_can_be_measured(tmp_path: Path) -> None:
+    labels = FINDINGS.copy()
+    labels[TEST] = 0
+    assert found(make(tmp_path, labels)) is None
 
 
 @pytest.mark.parametrize("split", [TEST, VAL])
@@ -252,3 +265,18 @@ def test_a_class_that_a_split_has_no_image_of_is_measured_as_far_as_it_goes(
         lacking[N - 1 if split is TEST else 0] = labels.max()  # or the classes of the study would be fewer
         record = found(make(tmp_path / name, lacking))
         assert record["models"][0]["scorecard"]["policies"]
+
+
+def test_intervals_are_those_of_the_runs_record(tmp_path: Path) -> None:
+    study = make(tmp_path)
+    run = next(run for run in study.runs if run.seed == 1)
+    test = study.predictions(run.id, "test")
+    given = (test.labels, test.probabilities, test.patients)
+    rng = np.random.default_rng([run.seed, len(test.ids)])
+    val = study.predictions(run.id, "val")
+    own = scorecard(*given, thresholds=thresholds_for(val.labels, val.probabilities), resamples=100, rng=rng)
+    record = evidence(study, (run,), resamples=100)
+    assert record is not None
+    metrics = record["models"][0]["scorecard"]["policies"]["fixed"]["metrics"]
+    assert metrics["auroc"] == own["policies"]["fixed"]["metrics"]["auroc"]
+    assert record["seed"] == 1

@@ -22,7 +22,7 @@ from xenograft.study import run as conductor
 from xenograft.study import runs
 from xenograft.study.config import StudyConfig, make_config
 from xenograft.study.outlook import units_of_work
-from xenograft.study.record import Study
+from xenograft.study.record import Study, write_study
 from xenograft.study.run import run_study
 
 
@@ -322,3 +322,16 @@ def test_logistic_has_no_learning_rate_to_scale(phantom_folder: Path, made_weigh
     arms = list(conductor.plan(config(phantom_folder, made_weights, recipes="logistic,probe", lr_scales="1,0.1,1")))
     assert len([arm for arm in arms if arm.recipe.name == "logistic"]) == 2
     assert len([arm for arm in arms if arm.recipe.name == "probe"]) == 4
+
+
+def test_robustness_is_kept_as_long_as_it_is_of_the_run_that_is_chosen(
+    study: Study, phantom_folder: Path, made_weights: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study.folder, folder)
+    chosen = study.record.evidence["runs"][0]["id"]
+    for run, kept in ((chosen, True), ("another", False)):
+        measured = {"run": run}
+        write_study(folder, replace(study.record, robustness=measured))
+        again = run_study(config(phantom_folder, made_weights), folder, cache=cache, command="test")
+        assert again.record.robustness == (measured if kept else None)

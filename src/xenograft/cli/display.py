@@ -178,8 +178,9 @@ def _differences(study: Study, mean: str) -> None:
     rows = [row for row in study.record.comparisons if row["metric"] == "auroc" and row["low"] is not None]
     rows.sort(key=lambda row: (row["p_holm"] is None, row["p_holm"], pairs.order(row)))
     for row in rows[:_MOST_DIFFERENCES]:
+        name = pairs.name(row).replace("−", "-")  # not every terminal can print a true minus
         said(
-            f"{pairs.head(row)}: {pairs.name(row)}: {mean}AUROC {row['difference']:+.3f} ({row['low']:+.3f} to "
+            f"{pairs.head(row)}: {name}: {mean}AUROC {row['difference']:+.3f} ({row['low']:+.3f} to "
             f"{row['high']:+.3f}), adjusted p {p_text(row['p_holm'])}: {pairs.reading(row)}"
         )
     if len(rows) > _MOST_DIFFERENCES:

@@ -24,11 +24,17 @@ class ArmKey(NamedTuple):
 
 
 def arms_of(runs: Sequence[RunRecord]) -> dict[ArmKey, tuple[RunRecord, ...]]:
-    """Arms in the order of their first run; the runs of each by fold and seed."""
+    """Arms in the order of their first run; the runs of each by fold and seed.
+
+    An arm that lacks folds which another one has was stopped half-way. It was validated on fewer patients, and may be
+    tested on fewer, so it neither stands beside the others nor is chosen until it is finished.
+    """
     found: dict[ArmKey, list[RunRecord]] = {}
     for run in runs:
         found.setdefault(ArmKey(run.backbone, run.recipe, run.lr_scale), []).append(run)
-    return {key: tuple(sorted(members, key=_place)) for key, members in found.items()}
+    folds = {key: {run.fold for run in members} for key, members in found.items()}
+    most = max(map(len, folds.values()), default=0)
+    return {key: tuple(sorted(members, key=_place)) for key, members in found.items() if len(folds[key]) == most}
 
 
 def choose(arms: Mapping[ArmKey, Sequence[RunRecord]]) -> ArmKey:

@@ -10,6 +10,7 @@ import numpy as np
 
 from xenograft.evaluation.mean_auroc import Part, mean_auroc_test
 from xenograft.evaluation.multiplicity import holm
+from xenograft.evaluation.proportions import METHOD
 from xenograft.evaluation.resampled import Resampled, overall
 from xenograft.evaluation.scorecard import ARGMAX
 from xenograft.evaluation.variation import variation
@@ -41,7 +42,7 @@ def arm_rows(arms: Arms, pool: Pool) -> tuple[list[Json], dict[ArmKey, Resampled
             {
                 **key._asdict(),
                 "runs": [run.id for run in runs],
-                "test": found.card() if len(runs) > 1 else _own_card(runs[0]),
+                "test": _with_width(found.card(), runs) if len(runs) > 1 else _own_card(runs[0]),
                 "variation": {metric: _variation(runs, policy, metric) for metric in COMPARED},
             }
         )
@@ -56,6 +57,38 @@ def _own_card(run: RunRecord) -> Json:
     }
     of_classes = {} if any(entry["per_class"] for entry in policies.values()) else run.test["per_class"]
     return {"level": run.test["level"], "policies": policies, "per_class": of_classes}
+
+
+def _with_width(card: Json, runs: Sequence[RunRecord]) -> Json:
+    """Shares that no resample changes have the hull of their runs' own intervals, see `with_proportions`."""
+
+    def table(found: Mapping[str, Json], policy: str, place: str = "") -> Json:
+        flat = {m for m, e in found.items() if e["low"] is not None and e["low"] == e["high"]}
+        hulls = {m: _hull(found[m], [_own(run, policy, place, m) for run in runs]) for m in flat}
+        return {metric: hulls.get(metric, entry) for metric, entry in found.items()}
+
+    policies = {
+        name: {
+            "metrics": table(entry["metrics"], name),
+            "per_class": {place: table(of, name, place) for place, of in entry["per_class"].items()},
+        }
+        for name, entry in card["policies"].items()
+    }
+    per_class = {place: table(of, "", place) for place, of in card["per_class"].items()}
+    return {**card, "policies": policies, "per_class": per_class}
+
+
+def _own(run: RunRecord, policy: str, place: str, metric: str) -> Json:
+    """The entry of a run's own scorecard."""
+    card = run.test["policies"][policy] if policy else run.test
+    table = card["per_class"][place] if place else card["metrics"]
+    return dict(table[metric])
+
+
+def _hull(entry: Json, own: Sequence[Json]) -> Json:
+    if any(found.get("method") != METHOD for found in own):
+        return entry
+    return {**entry, "low": min(e["low"] for e in own), "high": max(e["high"] for e in own), "method": METHOD}
 
 
 def compare_arms(study: Study, arms: Arms, pool: Pool, kept: Mapping[ArmKey, Resampled]) -> list[Json]:
@@ -83,7 +116,10 @@ def compare_arms(study: Study, arms: Arms, pool: Pool, kept: Mapping[ArmKey, Res
 
 
 def pairs(study: Study, arms: Arms) -> list[tuple[str, ArmKey, ArmKey]]:
-    """(family, a, b) of everything that is compared; transfer stands first, then the order of the study."""
+    """(family, a, b) of everything that is compared; transfer stands first, then the order of the study.
+
+    Arms of other folds are left out: an arm of an earlier call that stopped half-way was tested on other images.
+    """
     order = {name: place for place, name in enumerate(study.record.config["recipes"])}
     backbones = {name: place for place, name in enumerate(study.record.config.get("backbones", ()))}
     ranked = sorted(
@@ -96,7 +132,8 @@ def pairs(study: Study, arms: Arms) -> list[tuple[str, ArmKey, ArmKey]]:
             key,
         ),
     )
-    found = list(combinations(ranked, 2))
+    folds = {key: {run.fold for run in runs} for key, runs in arms.items()}
+    found = [(a, b) for a, b in combinations(ranked, 2) if folds[a] == folds[b]]
     recipes = [("recipes", a, b) for a, b in found if (a.backbone, a.lr_scale) == (b.backbone, b.lr_scale)]
     return recipes + [("backbones", a, b) for a, b in found if (a.recipe, a.lr_scale) == (b.recipe, b.lr_scale)]
 

@@ -85,6 +85,7 @@ def study_record(
         classes=list(manifest.classes),
         data=data,
         environment=environment.describe(),
+        robustness=known.robustness if known is not None else None,
         seconds=known.seconds if known is not None else 0.0,
     )
 
@@ -105,7 +106,8 @@ def _check_settings(before: dict[str, Any], now_given: dict[str, Any], folder: P
 def _grown(before: dict[str, Any], now_given: dict[str, Any]) -> dict[str, Any]:
     """The configuration of all runs together."""
     joined = {key: list(dict.fromkeys([*before[key], *now_given[key]])) for key in GROWING if key != "seeds"}
-    return {**now_given, **joined, "seeds": max(before["seeds"], now_given["seeds"])}
+    robust = bool(before.get("robustness") or now_given.get("robustness"))
+    return {**now_given, **joined, "seeds": max(before["seeds"], now_given["seeds"]), "robustness": robust}
 
 
 def _title(data: str, config: dict[str, Any]) -> str:

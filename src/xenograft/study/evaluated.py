@@ -68,7 +68,7 @@ def evaluate_tables(
     check_method(recalibration, several=not tables[0].binary and not tables[0].multi_label)
     draws = Draws(resamples, level, seed)
     tests = [tables[0], *(table.in_order_of(tables[0]) for table in tables[1:])]
-    tests, held_out, said = _measurable(tests, validation)
+    tests, held_out, said = measurable(tests, validation)
     first = tests[0]
     own: Sequence[Scored | None] = held_out or [None] * len(tests)
     return {
@@ -146,10 +146,14 @@ def evaluate_model(
     return entry
 
 
-def _measurable(
+def measurable(
     tests: list[Scored], validation: Sequence[Scored]
 ) -> tuple[list[Scored], Sequence[Scored], list[Notice]]:
-    """Without findings that no test image has, or that none lacks: nothing can be measured of them."""
+    """Without findings that no test image has, or that none lacks: nothing can be measured of them.
+
+    Raises:
+        LabelError: no finding is left (E-LABEL-12).
+    """
     first = tests[0]
     if not first.multi_label:
         return tests, validation, []

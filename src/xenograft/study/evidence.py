@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xenograft.errors import LabelError
 from xenograft.evaluation.recalibrating import AUTO
 from xenograft.evaluation.subgroups import age_bands
 from xenograft.study.choices import choices_of_run
 from xenograft.study.chosen import choose, reference_of, representative, rule_of
 from xenograft.study.comparing import Arms
-from xenograft.study.evaluated import evaluate_model
+from xenograft.study.evaluated import evaluate_model, measurable
 from xenograft.study.pool import place
 from xenograft.study.record import RunRecord, Study
 from xenograft.study.scored import Scored
@@ -41,38 +42,44 @@ def standing_for(arms: Arms) -> tuple[RunRecord, ...]:
     return (run, representative(same)) if same else (run,)
 
 
-def evidence(study: Study, runs: Sequence[RunRecord], *, resamples: int) -> Json:
+def evidence(study: Study, runs: Sequence[RunRecord], *, resamples: int) -> Json | None:
     """The record of `xenograft.study.evaluated.evaluate_tables` for these runs, without comparisons.
 
     ``runs`` holds for each model its ``id`` and its arm (``backbone``, ``recipe``, ``lr_scale``); ``choices`` and
     ``measured`` are `xenograft.study.choices.choices_of_run` of the first, which its model card needs. Where folds
-    test on different images, all of it is of one fold.
+    test on different images, all of it is of one fold, and ``classes`` lacks findings that no image of it has.
+    None where no finding can be measured in it.
     """
     choices, measured = choices_of_run(study, runs[0])
     test, val = study.predictions(runs[0].id, "test"), study.predictions(runs[0].id, "val")
     known = bool(study.record.data["patients_known"])
     groups = subgroups_of(study, test.ids)
-    tables = [
+    tests, vals = (
         [
             Scored.of_predictions(
                 run.id, study.record.classes, study.predictions(run.id, split), groups=facts, patients_known=known
             )
-            for split, facts in (("test", groups), ("val", None))
+            for run in runs
         ]
-        for run in runs
-    ]
+        for split, facts in (("test", groups), ("val", None))
+    )
+    try:
+        tests, held_out, said = measurable(tests, vals)
+    except LabelError:
+        return None
     rule = rule_of(study.record)
     method = study.record.config.get("recalibration") or AUTO
     models = [
-        evaluate_model(test_of, val_of, rule=rule, recalibration=method, resamples=resamples)
-        for test_of, val_of in tables
+        # the run's own seed, so that its scorecard is that of its record to the last digit
+        evaluate_model(test_of, val_of, rule=rule, recalibration=method, resamples=resamples, seed=run.seed)
+        for run, test_of, val_of in zip(runs, tests, held_out, strict=True)
     ]
-    first = tables[0][0]
+    first = tests[0]
     return {
         "choices": choices.as_json(),
         "measured": measured,
         "runs": [{"id": run.id, **place(run)} for run in runs],
-        "classes": study.record.classes,
+        "classes": list(first.classes),
         "multi_label": first.multi_label,
         "images": len(test.ids),
         "patients": int(np.unique(test.patients).size),
@@ -82,13 +89,13 @@ def evidence(study: Study, runs: Sequence[RunRecord], *, resamples: int) -> Json
         "known": first.known,
         "level": models[0]["scorecard"]["level"],
         "resamples": resamples,
-        "seed": 0,
+        "seed": runs[0].seed,
         "prevalence": None,
         "margin": None,
         "rule": None if rule is None else rule.name,
         "models": models,
         "comparisons": [],
-        "notices": [],
+        "notices": [str(notice) for notice in said],
     }
 
 

@@ -237,7 +237,7 @@ def _checked(cls: type[Any], value: Mapping[str, Any], source: Path) -> dict[str
     if wrong or value["version"] != RECORD_VERSION:
         raise DataError(
             f"{printable(source)} was written by another version of xenograft (differing fields: {wrong or 'version'});"
-            " run the study again",
+            " run the study again, in another folder",
             code="E-DATA-04",
         )
     return dict(value)

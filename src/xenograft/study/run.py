@@ -126,6 +126,7 @@ def together(study: Study, record: StudyRecord, manifest: Manifest, *, resamples
     pool = Pool.of(study, resamples=resamples)
     rows, kept = arm_rows(arms, pool)
     standing = standing_for(arms)
+    measured = record.robustness or {}
     return replace(
         record,
         arms=rows,
@@ -133,7 +134,7 @@ def together(study: Study, record: StudyRecord, manifest: Manifest, *, resamples
         ensembles=ensembles(arms, pool, kept, choose(arms)),
         evidence=evidence(study, standing, resamples=resamples),
         failures=failures(study, standing[0], manifest),
-        robustness=study.record.robustness,
+        robustness=measured if measured.get("run") == standing[0].id else None,  # of another run it says nothing here
     )
 
 

@@ -13,7 +13,7 @@ def roc(truth: NDArray[np.bool_], scores: Curve) -> Curve:
     """Sensitivity at each false-positive rate of the grid."""
     hits, alarms = _counts(truth, scores)
     rates = np.append(0.0, alarms / max(1.0, alarms[-1]))
-    heights = np.append(0.0, hits / hits[-1])
+    heights = np.append(0.0, hits / max(1.0, hits[-1]))
     result: Curve = np.interp(GRID, rates, heights)
     result[0] = 0.0  # every curve begins in the corner
     return result
@@ -22,7 +22,7 @@ def roc(truth: NDArray[np.bool_], scores: Curve) -> Curve:
 def precision_recall(truth: NDArray[np.bool_], scores: Curve) -> Curve:
     """Precision at each recall of the grid: a step curve, the precision where that recall is first reached."""
     hits, alarms = _counts(truth, scores)
-    recall = hits / hits[-1]
+    recall = hits / max(1.0, hits[-1])
     precision = hits / (hits + alarms)
     return precision[np.minimum(np.searchsorted(recall, GRID - 1e-12), len(recall) - 1)]
 
