@@ -80,6 +80,7 @@ def compare(
 
 def _with_robustness(study: Study, config: StudyConfig, watcher: Watcher | None) -> Study:
     """The study with its chosen run measured on changed test images; again only if another run is chosen."""
+    from xenograft.study.alone import alone
     from xenograft.study.chosen import arms_of
     from xenograft.study.evidence import standing_for
     from xenograft.study.reading import read_data
@@ -93,9 +94,8 @@ def _with_robustness(study: Study, config: StudyConfig, watcher: Watcher | None)
     watcher = watcher or Silent()
     watcher.say(f"measuring {run.id} on changed test images")
     cache = cache_folder(config.cache_dir)
-    with tempfile.TemporaryDirectory(
-        prefix="xenograft-"
-    ) as aside:  # OpenVINO is quicker than torch, and is what predicts
+    with tempfile.TemporaryDirectory(prefix="xenograft-") as aside:
+        # by the exported model: OpenVINO is quicker than torch, and is what will predict
         bundle, _ = export(study, run.id, Path(aside) / "bundle", config=config, watcher=watcher)
         pixels = open_pixels(config, cache)
         manifest = read_data(
@@ -107,9 +107,11 @@ def _with_robustness(study: Study, config: StudyConfig, watcher: Watcher | None)
             bundle.probabilities, test, pixels.of(bundle.preprocess),
             threshold=bundle.facts.threshold, resamples=config.resamples,
         )  # fmt: skip
-    record = replace(study.record, robustness={"run": run.id, **found})
-    write_study(study.folder, record)
-    return replace(study, record=record)
+    with alone(study.folder):  # minutes have passed: another process may have gone on with the study
+        now = Study.load(study.folder)
+        record = replace(now.record, robustness={"run": run.id, **found})
+        write_study(study.folder, record)
+    return replace(now, record=record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,23 @@ from xenograft.study.config import GROWING, INCIDENTAL, StudyConfig
 from xenograft.study.record import StudyRecord
 
 _EXAMPLES = 4
+_TOGETHER = ("arms", "comparisons", "ensembles", "evidence", "failures", "robustness")
 
 
 def now() -> str:
     """The time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def check_earlier(config: StudyConfig, folder: Path) -> None:
+    """Refuse at once, before data are read, a folder whose study this configuration cannot go on with.
+
+    Raises:
+        DataError: it was made by another version (E-DATA-04) or with other settings (E-DATA-11).
+    """
+    source = folder / "study.json"
+    if source.is_file():
+        _check_settings(StudyRecord.from_json(read_json(source), source).config, config.as_json(), folder)
 
 
 def study_record(
@@ -54,8 +66,7 @@ def study_record(
             f"{printable(folder)} is a study of other data or other splits; choose another output folder",
             code="E-DATA-11",
         )
-    if known is not None:
-        _check_settings(known.config, config.as_json(), folder)
+    check_earlier(config, folder)
     before = known.data if known is not None else {}
     data: dict[str, Any] = {
         "name": manifest.name,
@@ -85,7 +96,8 @@ def study_record(
         classes=list(manifest.classes),
         data=data,
         environment=environment.describe(),
-        robustness=known.robustness if known is not None else None,
+        # what was shown before stands until the runs of this call are finished
+        **({} if known is None else {name: getattr(known, name) for name in _TOGETHER}),
         seconds=known.seconds if known is not None else 0.0,
     )
 

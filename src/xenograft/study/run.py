@@ -30,7 +30,7 @@ from xenograft.study.baseline import baseline
 from xenograft.study.chosen import arms_of, choose
 from xenograft.study.comparing import arm_rows, compare_arms
 from xenograft.study.config import StudyConfig
-from xenograft.study.describe import study_record, write_manifest
+from xenograft.study.describe import check_earlier, study_record, write_manifest
 from xenograft.study.ensembles import ensembles
 from xenograft.study.evidence import evidence, standing_for
 from xenograft.study.failures import failures
@@ -65,6 +65,7 @@ def _run_alone(
     config: StudyConfig, folder: Path, *, cache: Path, watcher: Watcher, command: str, started: float
 ) -> Study:
     begun = (folder / "study.json").is_file()  # a refused call must not touch a study that is there
+    check_earlier(config, folder)
     skips = None if begun else folder / "skipped.csv"
     arms = list(plan(config))
     pixels = open_pixels(config, cache)
