@@ -117,7 +117,9 @@ def test_one_foreign_name_is_enough_for_not_recognised(tmp_path):
     assert recognise(tmp_path, CLASSES, [*PATHS, "train/NORMAL/scan1.png"]) is None
 
 
-@pytest.mark.parametrize("classes", [{"NORMAL"}, {*CLASSES, "COVID"}, {"A", "B"}], ids=lambda names: "-".join(sorted(names)))
+@pytest.mark.parametrize(
+    "classes", [{"NORMAL"}, {*CLASSES, "COVID"}, {"A", "B"}], ids=lambda names: "-".join(sorted(names))
+)
 def test_other_classes_are_not_recognised(tmp_path, classes):
     assert recognise(tmp_path, classes, PATHS) is None
 
