@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from xenograft import bundle as bundles
-from xenograft import caching
+from xenograft import caching, choosing
 from xenograft.auditing import record as audits
 from xenograft.auditing.record import Audit
 from xenograft.backbones import catalog
@@ -144,28 +144,39 @@ def fit(
 
     Args:
         data: as for `compare`. output: folder of the bundle.
-        backbone, recipe: one name each. settings: as for `compare`.
+        backbone, recipe: one name each; the backbone ``auto`` is chosen as by `rank`, on train and validation, with
+            the ranking in ``<bundle>-ranking``. settings: as for `compare`.
     """
     from xenograft.study.run import plan, run_study
 
     if wrong := {"backbones", "recipes"} & settings.keys():
         raise UsageError(f"fit takes backbone and recipe, one each, not {', '.join(sorted(wrong))}", code="E-USAGE-14")
     values = {"precision": "f32", "seeds": 1} | {k: v for k, v in settings.items() if v is not None}
-    made = _config(data, None, values | {"backbones": backbone, "recipes": recipe})
-    arms = list(plan(made))
-    if len(arms) != 1:
-        raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
     folder = Path(output)
     check_output(folder, "a bundle", "bundle.json")
     # beside the bundle, not in it: the record holds patient keys and example images, and a bundle is handed on
     training = folder.with_name(f"{folder.name}-training")
+    # whichever is chosen, the rest of the configuration is checked before anything is computed
+    automatic, because = backbone == choosing.AUTO, ""
+    made = _config(data, None, values | {"recipes": recipe} | ({} if automatic else {"backbones": backbone}))
+    arms = list(plan(made))
+    if len(arms) != 1:
+        raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
+    if automatic:
+        name, because = choosing.choose_backbone(
+            made, folder.with_name(f"{folder.name}-ranking"), cache=cache_folder(made.cache_dir),
+            watcher=watcher or Silent(), command=command or _call("fit", made),
+            again=(training / "study.json").is_file(),
+        )  # fmt: skip
+        made = replace(made, backbones=(name,))
+        arms = list(plan(made))
     study = run_study(
         made, training, cache=cache_folder(made.cache_dir), watcher=watcher, command=command or _call("fit", made)
     )
     from xenograft.reporting import page
 
     page.refresh(study)
-    made_bundle, drift = export(study, arms[0].id, folder, config=made, watcher=watcher)
+    made_bundle, drift = export(study, arms[0].id, folder, config=made, watcher=watcher, chosen_because=because)
     return FitResult(made_bundle, study, drift)
 
 
@@ -223,9 +234,19 @@ def audit(
 
 
 def export(
-    study: Study, run_id: str, output: str | Path, *, config: StudyConfig | None = None, watcher: Watcher | None = None
+    study: Study,
+    run_id: str,
+    output: str | Path,
+    *,
+    config: StudyConfig | None = None,
+    watcher: Watcher | None = None,
+    chosen_because: str = "",
 ) -> tuple[Bundle, float]:
-    """Write one finished run of a study as a bundle; returns it and its largest drift from the trained network."""
+    """Write one finished run of a study as a bundle; returns it and its largest drift from the trained network.
+
+    Args:
+        chosen_because: why this backbone, for the bundle's record and card, where scores chose it.
+    """
     from xenograft import exporting
     from xenograft.study.choices import choices_of_run
     from xenograft.study.restore import restore
@@ -245,8 +266,9 @@ def export(
     sample, recorded = validation_sample(study, config, run, cache=cache)
     choices, measured = choices_of_run(study, run)
     bundle, drift = exporting.export(
-        network, run, study.record, Path(output), sample=sample, choices=choices, measured=measured
-    )
+        network, run, study.record, Path(output), sample=sample, choices=choices, measured=measured,
+        chosen_because=chosen_because,
+    )  # fmt: skip
     apart = exporting.largest_difference(bundle, sample, recorded)
     if apart > exporting.TOLERANCE and watcher is not None:
         message = (

@@ -48,6 +48,7 @@ class BundleFacts:
         hashes: {file: sha256} of the bundle's files.
         backbone, recipe, weights: what was trained, and from which weights.
         data: name, hash and counts of the training data. validation, test: scorecards.
+        chosen_because: why this backbone, where ``fit --backbone auto`` chose it; else "".
     """
 
     classes: list[str]
@@ -67,6 +68,7 @@ class BundleFacts:
     created: str
     xenograft: str
     version: int = BUNDLE_VERSION
+    chosen_because: str = ""  # bundles from before there was a choice are without it
 
 
 @dataclass(frozen=True, slots=True)

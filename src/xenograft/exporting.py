@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,14 @@ def export(
     sample: NDArray[np.uint8],
     choices: Choices | None = None,
     measured: dict[str, Any] | None = None,
+    chosen_because: str = "",
 ) -> tuple[Bundle, float]:
     """Write a bundle and compare it with the network it came from.
 
     Args:
         classifier: in evaluation mode on the CPU. sample: (n, C, S, S) prepared validation images to compare on.
         choices: of `choices_of`, on the run's validation; None makes a bundle that only answers. measured: of
-            `choices_on_test`, for the model card.
+            `choices_on_test`, for the model card. chosen_because: why this backbone, if it was chosen by scores.
 
     Returns:
         The loaded bundle and the largest difference between its probabilities and torch's, both at f32.
@@ -64,8 +66,10 @@ def export(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as aside:
         staged = Path(aside)
         _to_onnx(graph, preprocess, staged / MODEL_FILE)
-        facts = _facts(run, study, choices, staged)
-        card = model_card(run, study, choices=choices, measured=measured, hashes=facts.hashes)
+        facts = replace(_facts(run, study, choices, staged), chosen_because=chosen_because)
+        card = model_card(
+            run, study, choices=choices, measured=measured, hashes=facts.hashes, chosen_because=chosen_because
+        )
         atomic_write(staged / CARD_FILE, card)
         write_facts(staged, facts)
         drift = _drift(graph, classifier.objective, Bundle.load(staged), sample)

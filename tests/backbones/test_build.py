@@ -99,6 +99,29 @@ def test_freeze_by_word_and_by_number(small):
         assert learning == [False] * (5 - expected) + [True] * expected
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "timm:test_resnet", "timm:test_vit", "timm:test_convnext"])
+def test_normalisation_layers_alone(name):
+    backbone = build(lookup(name), tensors=None, seed=0)
+    backbone.freeze("norm")
+    learning = {key for key, parameter in backbone.named_parameters() if parameter.requires_grad}
+    assert learning
+    norms = {key.rpartition(".")[0] for key in learning}
+    modules = dict(backbone.named_modules())
+    kinds = ("BatchNorm2d", "BatchNormAct2d", "LayerNorm", "LayerNorm2d")
+    assert norms == {key for key, module in modules.items() if type(module).__name__ in kinds}
+    backbone.train()
+    before = {key: tensor.clone() for key, tensor in backbone.named_buffers() if "running_" in key}
+    with torch.no_grad():
+        backbone(torch.randn(2, 3, backbone.spec.size, backbone.spec.size) + 3)
+    after = dict(backbone.named_buffers())
+    assert not any(torch.equal(tensor, after[key]) for key, tensor in before.items())
+
+
+def test_a_backbone_without_normalisation_is_refused():
+    with pytest.raises(UsageError, match=r"^E-USAGE-26 squeezenet1_1 has no normalisation layer"):
+        build(lookup("squeezenet1_1"), tensors=None, seed=0).freeze("norm")
+
+
 @pytest.mark.parametrize("trainable", [6, -1, "some"])
 def test_impossible_freezing_is_refused(small, trainable):
     with pytest.raises(UsageError, match=r"E-USAGE-03.*0 to 5"):

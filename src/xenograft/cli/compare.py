@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xenograft.cli import options
 
-_EXAMPLES = """\
+_EPILOG = """\
   xenograft compare chest/ --backbones mobilenet_v2,efficientnet_lite0 --recipes probe,scratch -o study
   xenograft compare chest/ --backbones paper --recipes scratch,probe --seeds 3 -o study      the paper's Table 2
   xenograft compare chest/ --backbones paper --recipes scratch,probe --lr-scales 1,0.1       and its Table 3
@@ -16,21 +16,15 @@ _EXAMPLES = """\
 
 backbones: resnet18 resnet50 densenet161 shufflenet_v2_x1_0 mobilenet_v2 resnext50_32x4d wide_resnet50_2
   inception_v3 (together: paper), squeezenet1_1, efficientnet_lite0, or timm:NAME
-recipes:
-  probe     frozen ImageNet features, the paper's linear head
-  logistic  frozen ImageNet features, logistic head chosen by patient-grouped cross-validation
-  random    frozen random features: the control
-  scratch   everything trained from random weights
-  partial   ImageNet weights, the last stage and the head trained
-  full      ImageNet weights, everything trained
-  lp_ft     probe first, then everything trained
+recipes (what moves and how quickly: docs/recipes.md):
+{recipes}
 
 A study that was stopped goes on with the same command; finished runs are not repeated."""
 
 
 def add(verbs: options.Verbs) -> None:
     """Register the verb."""
-    parser = options.verb(verbs, "compare", _EXAMPLES)
+    parser = options.verb(verbs, "compare", _EPILOG.format(recipes=_recipes()))
     parser.add_argument("data", nargs="?", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("study"), help="folder of the study (study)")
     parser.add_argument("--config", type=Path, metavar="TOML", help="file with the same keys; options given here win")
@@ -53,6 +47,13 @@ def add(verbs: options.Verbs) -> None:
     options.add_reading(parser)
     options.add_machine(parser)
     parser.set_defaults(run=run)
+
+
+def _recipes() -> str:
+    from xenograft.train.recipes import RECIPES
+
+    width = max(map(len, RECIPES))
+    return "\n".join(f"  {name:<{width}}  {recipe.summary}" for name, recipe in RECIPES.items())
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from xenograft.errors import printable
 _MOST = 3
 _EXAMPLES = """\
   xenograft fit chest/ -o model
+  xenograft fit chest/ --backbone auto -o model
   xenograft fit chest/ --backbone mobilenet_v2 --recipe logistic --weights-dir weights/ --offline -o model
   xenograft fit chest/ --operating-point sensitivity=0.95 -o model"""
 
@@ -21,7 +22,10 @@ def add(verbs: options.Verbs) -> None:
     parser.add_argument("data", type=Path, help="folder, table, NPZ, hf:OWNER/NAME or kaggle:OWNER/NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path("bundle"), help="folder of the bundle (bundle)")
     parser.add_argument(
-        "--backbone", metavar="NAME", default="efficientnet_lite0", help="any of compare --help (efficientnet_lite0)"
+        "--backbone",
+        metavar="NAME",
+        default="efficientnet_lite0",
+        help="any of compare --help (efficientnet_lite0); auto: chosen as by rank, on train and validation",
     )
     parser.add_argument("--recipe", metavar="NAME", default="probe", help="see compare --help (probe)")
     options.add_operating_point(parser)
@@ -50,6 +54,9 @@ def run(args: argparse.Namespace) -> None:
     from xenograft.evaluation.rules import in_words  # late: scipy, which a mistake in DATA need not wait for
 
     facts = result.bundle.facts
+    if facts.chosen_because:
+        display.said(f"{printable(facts.chosen_because)}.")
+        display.wrote("Ranking of backbones", args.output.with_name(f"{args.output.name}-ranking") / "index.html")
     missing = result.bundle.choices.missing if result.bundle.choices is not None else ()
     if isinstance(facts.threshold, float):
         display.said(f"Operating point: {in_words(facts.threshold_rule)}, probability {facts.threshold:.3f}.")

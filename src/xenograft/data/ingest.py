@@ -7,6 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from xenograft.data.options import IngestOptions
 from xenograft.data.patients import with_patients
 from xenograft.data.readers import NOTE_TEXT
 from xenograft.data.split import assign, linked_groups
+from xenograft.data.unlabelled import unlabelled_listing
 from xenograft.errors import DataError, LabelError, Notice, UsageError, listed, printable
 from xenograft.storage import write_csv
 
@@ -51,6 +53,7 @@ def ingest(
     unpacking: Progress | None = None,
     keepers: Sequence[Keeper] = (),
     meanwhile: Callable[[], None] | None = None,
+    labelled: bool = True,
 ) -> Manifest:
     """Read, check and split a data set.
 
@@ -60,12 +63,15 @@ def ingest(
         progress, unpacking: called as ``progress(done, total)`` while files are inspected, and while an archive,
             volumes or frames are unpacked before.
         keepers, meanwhile: see `inspect`.
+        labelled: False for images that are only measured: a folder of any depth will do, one class is enough, skipped
+            files take no class away, and splits are kept as given; where none are, all images are ``test``.
 
     Raises:
         DataError, LabelError, UsageError: see the fault catalogue, groups F and L.
     """
     options = options or IngestOptions()
-    listing = _merge_label_variants(_utf8_only(options.listing(Path(data), cache, progress=unpacking)))
+    listed_by = options.listing if labelled else partial(unlabelled_listing, options=options)
+    listing = _merge_label_variants(_utf8_only(listed_by(Path(data), cache=cache, progress=unpacking)))
     threads = threads or min(4, os.cpu_count() or 1)
     paths = [row.path for row in listing.rows]
     facts, unreadable = inspect(
@@ -85,16 +91,18 @@ def ingest(
     rows = [row for row in listing.rows if row.path in facts]
     if skip_report is not None:
         write_skips(skip_report, skipped)
-    _check_skips(listing, rows, skipped, options)
-    classes = _findings(listing, options) if listing.findings else _classes(rows, options)
+    _check_skips(listing, rows, skipped, options, labelled=labelled)
+    classes = _findings(listing, options) if listing.findings else _classes(rows, options, least=2 if labelled else 1)
     spec = _dataset(Path(data), listing, rows, options)
     rows, patient_rule, patient_notices = _patients(listing, rows, facts, spec, options)
     if spec is not None and spec.merge_validation and _too_small(rows):
         rows = [replace(row, split="train" if row.split == "val" else row.split) for row in rows]
-    manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options)
-    about_classes = [] if manifest.multi_label else _positive_notices(classes, options)
+    manifest = _assemble(Path(data), listing, rows, facts, classes, spec, patient_rule, options, labelled=labelled)
+    about_classes = _positive_notices(classes, options) if labelled and not manifest.multi_label else []
     notices = (*listing.notices, *about_classes, *_file_notices(rows, facts), *patient_notices)
     manifest = replace(manifest, notices=notices, skipped=tuple(skipped))
+    if not labelled:
+        return manifest
     if manifest.multi_label:
         manifest = usable(manifest)
     return check_splits(manifest, allow_leak=options.allow_leak)
@@ -180,7 +188,9 @@ def _with_findings(listing: Listing, merged: Mapping[str, str], message: str) ->
     )
 
 
-def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Skip], options: IngestOptions) -> None:
+def _check_skips(
+    listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Skip], options: IngestOptions, *, labelled: bool
+) -> None:
     total = len(rows) + len(skipped)
     if len(skipped) > options.max_skip * total or not rows:
         codes = {s.code for s in skipped}
@@ -191,6 +201,8 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
             f"{options.max_skip:.1%}): {reasons}",
             code=code,
         )
+    if not labelled:
+        return
     left = {folded(row.label) for row in rows}
     named = set() if listing.findings else {*(row.label for row in listing.rows), *listing.declared_labels}
     if lost := {folded(label) for label in named if label.strip()} - left:
@@ -205,9 +217,9 @@ def _check_skips(listing: Listing, rows: Sequence[RawRow], skipped: Sequence[Ski
         )
 
 
-def _classes(rows: Sequence[RawRow], options: IngestOptions) -> tuple[str, ...]:
+def _classes(rows: Sequence[RawRow], options: IngestOptions, *, least: int = 2) -> tuple[str, ...]:
     names = sorted({row.label for row in rows}, key=lambda name: (not is_negative(name), name))
-    if len(names) < 2:
+    if len(names) < least:
         raise LabelError(
             f"all {len(rows)} images have the label {printable(names[0])!r}; two classes or more are needed",
             code="E-LABEL-10",
@@ -293,6 +305,8 @@ def _assemble(
     spec: known.DatasetSpec | None,
     patient_rule: str,
     options: IngestOptions,
+    *,
+    labelled: bool,
 ) -> Manifest:
     groups = linked_groups([row.patient for row in rows], [facts[row.path].pixels_sha256 for row in rows])
     if listing.findings:
@@ -300,15 +314,19 @@ def _assemble(
     else:
         index = {name: k for k, name in enumerate(classes)}
         labels = np.array([index[row.label] for row in rows], dtype=np.int64)
-    splits, split_rule = assign(
-        labels,
-        groups,
-        [row.split for row in rows],
-        val=options.val,
-        test=options.test,
-        seed=options.split_seed,
-        classes=classes,
-    )
+    splits: Sequence[str]
+    if labelled:
+        splits, split_rule = assign(
+            labels,
+            groups,
+            [row.split for row in rows],
+            val=options.val,
+            test=options.test,
+            seed=options.split_seed,
+            classes=classes,
+        )
+    else:
+        splits, split_rule = [row.split or "test" for row in rows], "as given; images without a split are only measured"
     found = [facts[row.path] for row in rows]
     # column by column: a mapping for every row would be the most that a large data set ever needs
     columns: dict[str, Iterable[Any]] = {

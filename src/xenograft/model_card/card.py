@@ -39,6 +39,7 @@ def model_card(
     choices: Choices | None,
     measured: Json | None = None,
     hashes: Mapping[str, str] | None = None,
+    chosen_because: str = "",
 ) -> str:
     """A model card in Markdown, with the front matter of Hugging Face's cards.
 
@@ -46,6 +47,7 @@ def model_card(
         run, study: records of the model and of its study.
         choices: what validation chose; None leaves those sections out. measured: `choices_on_test` of them.
         hashes: {file: sha256} of the bundle's files; None for a run that is not exported.
+        chosen_because: why this backbone, where it was chosen by transferability scores.
     """
     policy = choices.policy if choices is not None else next(iter(run.test["policies"]))
     lines = [
@@ -68,7 +70,7 @@ def model_card(
         lines += _missing(choices)
     lines += making.data(study)
     lines += making.preprocessing(run.preprocess)
-    lines += making.training(run, study)
+    lines += making.training(run, study, chosen_because)
     lines += making.reproduction(run, study, hashes or {})
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 

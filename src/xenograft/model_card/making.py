@@ -90,7 +90,7 @@ def preprocessing(preprocess: Json) -> list[str]:
     ]
 
 
-def training(run: RunRecord, study: StudyRecord) -> list[str]:
+def training(run: RunRecord, study: StudyRecord, chosen_because: str = "") -> list[str]:
     """Recipe, settings, what validation chose while it ran, and where the weights come from."""
     settings = run.settings
     chosen = {k: settings[k] for k in _OPTIMISER if settings.get(k) not in (None, "", 0, 0.0)}
@@ -100,6 +100,7 @@ def training(run: RunRecord, study: StudyRecord) -> list[str]:
         "",
         f"- Recipe {code(run.recipe)}: {text(settings['summary'])}; seed {run.seed}",
         f"- Settings: {', '.join(f'{text(k)} {text(v)}' for k, v in chosen.items())}",
+        *([f"- Backbone: {text(chosen_because)}"] if chosen_because else []),
     ]
     if run.fold is not None:
         lines.append(f"- Part {run.fold + 1} of a cross-validation: counts of images above are of its first part")

@@ -20,6 +20,11 @@ _WITH = {
     "partial": "with {kind} weights, the last stages fine-tuned",
     "full": "with {kind} weights, everything fine-tuned",
     "lp_ft": "with {kind} weights, first the head and then everything trained",
+    "gradual": "with {kind} weights, unfrozen stage by stage",
+    "layerwise": "with {kind} weights, everything fine-tuned, early stages more slowly",
+    "l2_sp": "with {kind} weights, everything fine-tuned and drawn back to them",
+    "norm_only": "with {kind} weights, the normalisation layers fine-tuned",
+    "lora": "with frozen {kind} weights and trained low-rank adapters",
 }
 
 

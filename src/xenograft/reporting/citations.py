@@ -42,6 +42,14 @@ REFERENCES = MappingProxyType(
         "arXiv:1608.03983",
         "lp_ft": "Kumar A, Raghunathan A, Jones R, Ma T, Liang P. Fine-tuning can distort pretrained features and "
         "underperform out-of-distribution. ICLR 2022. arXiv:2202.10054",
+        "ulmfit": "Howard J, Ruder S. Universal language model fine-tuning for text classification. ACL 2018. "
+        "arXiv:1801.06146",
+        "l2_sp": "Li X, Grandvalet Y, Davoine F. Explicit inductive bias for transfer learning with convolutional "
+        "networks. ICML 2018. arXiv:1802.01483",
+        "norm_only": "Frankle J, Schwab DJ, Morcos AS. Training BatchNorm and only BatchNorm: on the expressive power "
+        "of random features in CNNs. ICLR 2021. arXiv:2003.00152",
+        "lora": "Hu EJ, Shen Y, Wallis P, et al. LoRA: low-rank adaptation of large language models. ICLR 2022. "
+        "arXiv:2106.09685",
         "youden": "Youden WJ. Index for rating diagnostic tests. Cancer 1950;3:32-35",
         "bootstrap": "Efron B. Bootstrap methods: another look at the jackknife. Ann Stat 1979;7:1-26. "
         "doi:10.1214/aos/1176344552",

@@ -196,7 +196,10 @@ def _recipe(name: str, settings: Json, *, scaled: float) -> str:
 
 
 def _cite_recipe(name: str) -> str:
-    return {"probe": mark("transfer"), "lp_ft": mark("lp_ft")}.get(name, "")
+    papers = {"probe": "transfer", "gradual": "ulmfit", "layerwise": "ulmfit"}
+    own = {name: name for name in ("lp_ft", "l2_sp", "norm_only", "lora")}
+    found = {**papers, **own}.get(name)
+    return mark(found) if found else ""
 
 
 def _steps(settings: Json, scaled: float) -> str:
@@ -216,12 +219,35 @@ def _steps(settings: Json, scaled: float) -> str:
         f"{joined(known)} and a weight decay of {settings['weight_decay']:g}",
         f"a linear warm-up over {100 * settings['warmup']:g} % of the steps, then a cosine decay{mark('cosine')}",
     ]
+    parts += _limits(settings)
     if settings.get("patience"):
         parts.append(f"stopped after {settings['patience']} epochs without a better validation loss")
     if settings.get("standardise"):
         parts.append("features standardised")
     parts.append(_augmentation(settings))
     return ", ".join(parts)
+
+
+def _limits(settings: Json) -> list[str]:
+    """What keeps the network near its first weights; records leave out what a recipe does not use."""
+    said = []
+    if every := settings.get("unfreeze_every"):
+        said.append(
+            f"the head alone for {style.plural(every, 'epoch')}, then further stages of the network from the output on "
+            f"every {style.plural(every, 'epoch')}, all of them from half of the epochs on at the latest"
+        )
+    if (decay := settings.get("lr_decay", 1.0)) != 1:
+        said.append(f"that rate for the last stage, each earlier one at {decay:g} times the rate of the next")
+    if pull := settings.get("l2_sp"):
+        said.append(f"a penalty of {pull:g} / 2 times the squared distance of the network from its first weights")
+    if shrink := settings.get("l2_head"):
+        said.append(f"one of {shrink:g} / 2 times the squared norm of the head")
+    if rank := settings.get("lora_rank"):
+        said.append(
+            f"adapters of rank {rank} (alpha {settings['lora_alpha']:g}) on the linear layers of attention, merged "
+            "into the weights after training"
+        )
+    return said
 
 
 def _augmentation(settings: Json) -> str:

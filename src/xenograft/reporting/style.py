@@ -61,8 +61,13 @@ BACKBONES = {
     "inceptionv3": "Inception v3",
     "squeezenet11": "SqueezeNet 1.1",
     "efficientnetlite0": "EfficientNet-Lite0",
+    "efficientnetlite1": "EfficientNet-Lite1",
+    "efficientnetlite2": "EfficientNet-Lite2",
 }
-RECIPES = ("scratch", "random", "probe", "logistic", "partial", "full", "lp_ft")
+RECIPES = (
+    *("scratch", "random", "probe", "logistic", "norm_only", "lora", "partial"),
+    *("gradual", "layerwise", "l2_sp", "full", "lp_ft"),
+)
 RECIPE_NOTES = {
     "scratch": "random start, everything trained",
     "random": "frozen random weights, trained head (control)",
@@ -71,8 +76,26 @@ RECIPE_NOTES = {
     "partial": "pretrained weights, last stages fine-tuned",
     "full": "pretrained weights, everything fine-tuned",
     "lp_ft": "pretrained weights, first the head, then everything",
+    "gradual": "pretrained weights, stages unfrozen one after the other from the output",
+    "layerwise": "pretrained weights, everything fine-tuned, early stages more slowly",
+    "l2_sp": "pretrained weights, everything fine-tuned, drawn back to them",
+    "norm_only": "pretrained weights, normalisation layers fine-tuned",
+    "lora": "frozen pretrained weights, low-rank adapters trained",
 }
-_MARKERS = {"scratch": "o", "random": "s", "probe": "o", "logistic": "s", "partial": "^", "full": "D", "lp_ft": "v"}
+_MARKERS = {
+    "scratch": "o",
+    "random": "s",
+    "probe": "o",
+    "logistic": "s",
+    "partial": "^",
+    "full": "D",
+    "lp_ft": "v",
+    "gradual": "<",
+    "layerwise": ">",
+    "l2_sp": "p",
+    "norm_only": "h",
+    "lora": "X",
+}
 _DASHES: dict[str, Any] = {"scratch": (0, (4, 1.6)), "random": (0, (1, 1.3))}
 _WIDTHS = {"logistic": 1.3, "partial": 1.7, "full": 2.2, "lp_ft": 2.6}
 
@@ -124,7 +147,7 @@ def recipe_order(name: str) -> tuple[int, str]:
 
 def recipe_name(name: str) -> str:
     """A recipe as a label."""
-    return {"lp_ft": "LP-FT"}.get(name, printable(name))
+    return {"lp_ft": "LP-FT", "l2_sp": "L2-SP", "lora": "LoRA"}.get(name, printable(name))
 
 
 def metric_name(name: str) -> str:

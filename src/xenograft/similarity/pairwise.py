@@ -24,6 +24,7 @@ images of one patient count; their share is about one in the number of patients.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
@@ -32,8 +33,8 @@ from numpy.typing import NDArray
 from xenograft.errors import DataError
 from xenograft.evaluation.metrics import Floats, ratio, wrong
 from xenograft.similarity.covariance import Shrinkage, pooled_covariance, whitening
-from xenograft.similarity.euclidean_tile import distances
-from xenograft.similarity.feature_sets import Features, FeatureSet, check_pair, check_row_weights
+from xenograft.similarity.euclidean_tile import TileRows, distances, tile_rows
+from xenograft.similarity.feature_sets import Extent, Features, FeatureSet, check_pair, check_row_weights
 from xenograft.similarity.pair_sums import pairs_between, pairs_within, sum_between, sum_within
 
 Distance = Literal["euclidean", "sqeuclidean", "cosine", "mahalanobis", "sqmahalanobis"]
@@ -63,8 +64,8 @@ def pairwise(
 ) -> PairwiseDistance:
     """D(F_C, F_M) of Eq. 9 with both within-set means; exact, no sampling, no matrix of all pairs.
 
-    Closed forms cost N D; tiles cost (N + M)^2 D / 2 and hold 32 MB whatever N is, multiplied on all cores of BLAS (in
-    float32 beyond 16 million pairs, means good to about 1e-6).
+    Closed forms cost N D; tiles cost (N + M)^2 D / 2 on as many cores as BLAS may use, and hold some 100 MB whatever N
+    is. Beyond 16 million pairs they are multiplied in float32: means are then good to 1e-6.
 
     Args:
         a: (N, D) of any real type, N >= 2. b: (M, D).
@@ -110,15 +111,13 @@ def pairwise_draws(
         DataError: as `pairwise`, or weights of other shapes.
     """
     first, second = check_pair(a, b)
-    if distance not in DISTANCES:
-        raise wrong("distance", f"{distance!r}", ", ".join(DISTANCES))
     tables = (
         check_row_weights(weights_a, len(first), "weights_a"),
         check_row_weights(weights_b, len(second), "weights_b"),
     )
     if len(tables[0]) != len(tables[1]):
         raise wrong("weights_b", f"{len(tables[1])} lines", f"as many as weights_a has, {len(tables[0])}")
-    first, second = _mapped(first, second, distance, shrinkage, covariance)
+    first, second = as_euclidean(first, second, distance, shrinkage, covariance)
     means = _by_tiles if distance in {"euclidean", "mahalanobis"} else _closed
     between, within_a, within_b = means(first, second, *tables)
     if distance == "cosine":
@@ -131,10 +130,16 @@ def pairwise_draws(
     }  # fmt: skip
 
 
-def _mapped(
+def as_euclidean(
     a: FeatureSet, b: FeatureSet, distance: Distance, shrinkage: Shrinkage, covariance: Floats | None
 ) -> tuple[FeatureSet, FeatureSet]:
-    """Both sets in the space where the distance is Euclidean, or its square."""
+    """Both sets in the space where the distance is Euclidean, its square, or, for cosine, half its square.
+
+    Raises:
+        DataError: an unknown distance, or a covariance that does not fit or has no inverse.
+    """
+    if distance not in DISTANCES:
+        raise wrong("distance", f"{distance!r}", ", ".join(DISTANCES))
     if distance == "cosine":
         return a.then(_unit), b.then(_unit)
     if distance in {"mahalanobis", "sqmahalanobis"}:
@@ -160,32 +165,34 @@ def _unit(block: Floats) -> Floats:
 
 def _by_tiles(a: FeatureSet, b: FeatureSet, weights_a: Floats, weights_b: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean Euclidean distance between, within a, within b."""
-    single = len(a) * len(b) > _FEW_PAIRS
-    centre = (a.mean() + b.mean()) / 2
-    size = max(_size(a, centre), _size(b, centre))
+    in_a, in_b = a.extent(), b.extent()
+    centre = (in_a.mean + in_b.mean) / 2
+    size = max(in_a.reach(centre), in_b.reach(centre))
     if size == 0:
         between = np.zeros(len(weights_a))
     else:
-        near, far = a.then(lambda block: (block - centre) / size), b.then(lambda block: (block - centre) / size)
-        total = sum_between(near, far, lambda x, y: distances(x, y, single=single), weights_a, weights_b)
+        near, far = _scaled(a, centre, size), _scaled(b, centre, size)
+        total = sum_between(near, far, distances, weights_a, weights_b, ready=_ready(len(a) * len(b)))
         between = size * total / pairs_between(weights_a, weights_b)
-    return between, _within_by_tiles(a, weights_a), _within_by_tiles(b, weights_b)
+    return between, _within_by_tiles(a, in_a, weights_a), _within_by_tiles(b, in_b, weights_b)
 
 
-def _within_by_tiles(a: FeatureSet, weights: Floats) -> Floats:
-    centre = a.mean()
-    size = _size(a, centre)
+def _within_by_tiles(a: FeatureSet, extent: Extent, weights: Floats) -> Floats:
+    size = extent.reach(extent.mean)
     if size == 0:
         return np.zeros(len(weights))
-    single = len(a) ** 2 > _FEW_PAIRS
-    rows = a.then(lambda block: (block - centre) / size)
-    total = sum_within(rows, lambda x, y: distances(x, y, single=single), weights)
+    total = sum_within(_scaled(a, extent.mean, size), distances, weights, ready=_ready(len(a) ** 2))
     return size * ratio(total, pairs_within(weights))
 
 
-def _size(a: FeatureSet, centre: Floats) -> float:
-    """Largest number among the centred rows: divided by it, squares stay in the range of float32."""
-    return max(float(np.abs(block - centre).max()) for _, block in a.blocks())
+def _scaled(a: FeatureSet, centre: Floats, size: float) -> FeatureSet:
+    """Divided by their largest number, squares of the centred rows stay in the range of float32."""
+    return a.then(lambda block: (block - centre) / size)
+
+
+def _ready(pairs: int) -> Callable[[Floats], TileRows]:
+    single = pairs > _FEW_PAIRS
+    return lambda block: tile_rows(block, single=single)
 
 
 def _closed(a: FeatureSet, b: FeatureSet, weights_a: Floats, weights_b: Floats) -> tuple[Floats, Floats, Floats]:

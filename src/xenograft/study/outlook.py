@@ -86,7 +86,7 @@ class RateKeeper:
         """It is done."""
         if arm.recipe.frozen:
             self._embedded(arm, run)
-        elif run.history:
+        elif run.history and not arm.recipe.unfreeze_every:  # its epochs are not alike
             self._trained(arm, run)
 
     def _embedded(self, arm: Arm, run: RunRecord) -> None:

@@ -29,8 +29,9 @@ _EMBED = "embed"
 # A depthwise network gets through fewer multiply-adds in a second, because it moves as much memory for each of them:
 # a half (AVX-512, OpenVINO) to a sixth (matrix tiles; torch on processors) of a dense one's, where it was measured.
 _DEPTHWISE = 3.0
-# Passes through the network that a training step costs, in forward ones: backward is two; the last stage's, less.
-_WHOLE, _PARTIAL = 3.0, 1.5
+# Passes through the network that a training step costs, in forward ones: backward is two; the last stage's, less. Where
+# only small layers learn, gradients pass through all others, but these need none for their weights.
+_WHOLE, _PARTIAL, _THROUGH = 3.0, 1.5, 2.0
 _GMACS_PER_MILLION = 0.17  # ResNet50 has 0.16, ViT-B 0.20; for networks whose multiply-adds are not known
 
 # Multiply-adds per second in 1e9 where nothing was measured, low on purpose: a study that ends early annoys nobody.
@@ -65,7 +66,7 @@ class _Task:
     backbone: str
     size: int
     channels: int
-    work: str  # "embed", or what is trained: "all" or a number of stages
+    work: str  # "embed", or what is trained: "all", "norm", "lora" or a number of stages
     engine: str
     version: str
     precision: str
@@ -90,7 +91,7 @@ class _Task:
     @property
     def effort(self) -> float:
         """Multiply-adds of one image in 1e9, as a dense network that only looks at images would need them."""
-        passes = {_EMBED: 1.0, "all": _WHOLE}.get(self.work, _PARTIAL)
+        passes = {_EMBED: 1.0, "all": _WHOLE, "norm": _THROUGH, "lora": _THROUGH}.get(self.work, _PARTIAL)
         return self.gmacs * passes * (_DEPTHWISE if self.depthwise else 1.0)
 
 

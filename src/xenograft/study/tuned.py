@@ -1,4 +1,4 @@
-"""An arm whose backbone moves: scratch, partial, full, lp_ft. No test image can reach this file's choices."""
+"""An arm whose backbone moves, wholly or in part. No test image can reach this file's choices."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xenograft.backbones import batchnorm
+from xenograft.backbones.build import build
 from xenograft.backbones.graph import PixelGraph
 from xenograft.data.augment import NONE, preset
 from xenograft.data.manifest import Manifest
@@ -23,6 +24,7 @@ from xenograft.train import heads, loop
 from xenograft.train.allocator import keep_freed_memory
 from xenograft.train.device_images import placed
 from xenograft.train.images import ImageSet
+from xenograft.train.lora import Adapters, targets
 from xenograft.train.machine import Machine, choose_machine, total_memory
 from xenograft.train.network import Classifier
 from xenograft.train.objective import objective_of
@@ -30,7 +32,7 @@ from xenograft.train.recipes import RECIPES, Recipe
 
 
 class TunedArm:
-    """A network whose backbone moves: scratch, partial, full, lp_ft.
+    """A network whose backbone moves, wholly or in part.
 
     `engine` says what it was trained and is run with, as `engine_facts` do; memory that ran out shows in it.
     """
@@ -47,6 +49,7 @@ class TunedArm:
         clock = Clock()
         self._arm, self._workshop = arm, workshop
         self._machine = planned_machine(arm, workshop)
+        self._adapters: Adapters | None = None
         self.notices: list[Notice] = []
         self.chosen: dict[str, float] = {}
         self.timings = clock.timings
@@ -87,6 +90,9 @@ class TunedArm:
             batchnorm.unfold_batchnorm(network.backbone, normalised.split(64))
             text = "the weights' folded batch norm was given statistics of 256 training images; outputs are unchanged"
             self.notices.append(Notice("W-MODEL-21", text))
+        if arm.recipe.lora_rank:
+            rank, alpha = arm.recipe.lora_rank, arm.recipe.lora_alpha
+            self._adapters = Adapters(network.backbone, rank=rank, alpha=alpha, seed=arm.seed)
         network.backbone.freeze(arm.recipe.trainable)
         return network
 
@@ -106,7 +112,7 @@ class TunedArm:
             objective=objective,
             class_weights=objective.class_weights(torch.from_numpy(images.labels)),
         )
-        return loop.fit(
+        fitted = loop.fit(
             self._graph,
             data,
             recipe=arm.recipe,
@@ -116,6 +122,22 @@ class TunedArm:
             fingerprint=fingerprint,
             on_step=lambda seen: workshop.watcher.advance(3 * seen * arm.spec.params_m),
         )
+        if self._adapters is not None:
+            self._adapters.merge()
+        return fitted
+
+
+def check_trainable(arm: Arm) -> None:
+    """Build the arm's network with random weights to see whether its recipe can move it: before hours, not after.
+
+    Raises:
+        UsageError: it has no normalisation layers (E-USAGE-26), or no attention (E-USAGE-27).
+        MissingPackage: its recipe needs an optional package (E-PACKAGE-01).
+    """
+    if arm.recipe.trainable == "norm":
+        build(arm.spec, tensors=None, seed=0).freeze("norm")
+    elif arm.recipe.trainable == "lora":
+        targets(build(arm.spec, tensors=None, seed=0))
 
 
 def planned_machine(arm: Arm, workshop: Workshop) -> Machine:

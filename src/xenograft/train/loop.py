@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from xenograft.errors import ProcessError
 from xenograft.train.checkpoint import Fitted, resume, save_checkpoint, state_of
 from xenograft.train.machine import Machine, moved, pays_to_compile
+from xenograft.train.moving import Unfreezing, parameter_groups
 from xenograft.train.objective import Objective
+from xenograft.train.penalty import StartingPoint
 from xenograft.train.recipes import Recipe
 from xenograft.train.schedule import patience_is_out, share_of_peak
 from xenograft.train.step import Step
@@ -74,6 +76,7 @@ def fit(
     network.to(memory_format=torch.channels_last)
     optimiser = _optimiser(network, recipe, machine.device)
     total = recipe.epochs * data.steps
+    unfreezing, start = Unfreezing(network, recipe), StartingPoint(network, recipe)
     fitted, best = resume(checkpoint, fingerprint, network, optimiser)
     if not fitted.history:
         fitted.micro_batch = machine.micro_batch
@@ -83,13 +86,15 @@ def fit(
         data.objective,
         data.class_weights,
         may_halve=fitted.micro_batch == machine.micro_batch,
-        compiled=pays_to_compile(machine.device, total),
+        compiled=pays_to_compile(machine.device, total - unfreezing.epochs * data.steps),
     )
     for epoch in range(len(fitted.history), recipe.epochs):
-        if patience_is_out(len(fitted.history), fitted.best_epoch, recipe.patience):
+        if patience_is_out(len(fitted.history), max(fitted.best_epoch, unfreezing.epochs), recipe.patience):
             break
         started = time.perf_counter()
-        trained = _train_epoch(step, data, optimiser, epoch, total, recipe, on_step)
+        unfreezing.begin(epoch)
+        step.eager = epoch < unfreezing.epochs
+        trained = _train_epoch(step, data, optimiser, epoch, total, recipe, start, on_step)
         fitted.micro_batch = step.machine.micro_batch
         fitted.notices += step.take_notices()
         validated = _validate(network, data, measure, step.machine) if trained is not None else None
@@ -133,6 +138,7 @@ def _train_epoch(
     epoch: int,
     total: int,
     recipe: Recipe,
+    start: StartingPoint,
     on_step: Callable[[int], None] | None,
 ) -> dict[str, float] | None:
     """One pass; None when the loss stopped being finite. Loss and accuracy are those met on the way (§5.9)."""
@@ -144,6 +150,7 @@ def _train_epoch(
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * share
         sums += step(inputs, labels)
+        start.add_gradients()
         optimiser.step()
         seen = seen + data.objective.known(labels)
         if on_step is not None:
@@ -161,20 +168,12 @@ def _validate(network: nn.Module, data: TrainingData, measure: Measure, machine:
 
 
 def _optimiser(network: nn.Module, recipe: Recipe, device: str) -> torch.optim.Optimizer:
-    """Head and backbone as two groups; frozen parameters in none. One kernel for all of them where torch has it."""
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for name, p in named if _in_backbone(name)], "peak": recipe.backbone_lr},
-        {"params": [p for name, p in named if not _in_backbone(name)], "peak": recipe.head_lr},
-    ]
-    groups = [group for group in groups if group["params"]]
-    fused = device in {"cpu", "cuda"}
+    """One kernel for all parameters that learn, where torch has it."""
+    groups = parameter_groups(network, recipe)
+    # torch's fused SGD fails where some parameters of a group have moved before and others have not
+    fused = device in {"cpu", "cuda"} and not (recipe.unfreeze_every and recipe.optimiser == "sgd")
     options: dict[str, Any] = {"lr": recipe.head_lr, "weight_decay": recipe.weight_decay}
     options |= {"fused": fused, "foreach": not fused}
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, **options)
     return torch.optim.AdamW(groups, **options)
-
-
-def _in_backbone(name: str) -> bool:
-    return "backbone." in name

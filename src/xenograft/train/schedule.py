@@ -1,4 +1,4 @@
-"""What gradient training decides from step and epoch numbers alone: the learning rate, and when to stop waiting."""
+"""What gradient training decides from step and epoch numbers alone: learning rate, open stages, the end of waiting."""
 
 from __future__ import annotations
 
@@ -27,3 +27,25 @@ def patience_is_out(finished: int, best_epoch: int, patience: int) -> bool:
         finished: epochs done. best_epoch: from 1.
     """
     return 0 < patience <= finished - best_epoch
+
+
+def stages_open(epoch: int, *, stages: int, epochs: int, every: int) -> int:
+    """How many stages, counted from the output, train in an epoch of gradual unfreezing (Howard & Ruder 2018, §3.3).
+
+    In the first `every` epochs the head trains alone; after each `every` epochs one more stage joins. Where the stages
+    are so many that some would still be frozen at half of the epochs, several join at once, as evenly as can be.
+
+    Args:
+        epoch: from 0. stages: of the backbone. epochs: of the whole run. every: epochs from one opening to the next.
+    """
+    openings = _openings(stages, epochs, every)
+    return min(stages, -(-stages * (epoch // every) // openings))
+
+
+def epochs_until_open(*, stages: int, epochs: int, every: int) -> int:
+    """Epochs before all stages train; more than `epochs` where these are too few for it."""
+    return every * _openings(stages, epochs, every)
+
+
+def _openings(stages: int, epochs: int, every: int) -> int:
+    return min(stages, max(1, epochs // 2 // every))

@@ -22,6 +22,8 @@ class Step:
     Args:
         machine: its `micro_batch` shrinks when memory runs out; the attribute says what is used.
         class_weights: of the objective. may_halve: False where that has happened already. compiled: by torch.compile.
+
+    While `eager` is set, what was compiled rests: each change of what trains would be compiled anew.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Step:
         self._may_halve = may_halve
         self._compiled: Callable[..., Any] | None = torch.compile(network, dynamic=False) if compiled else None
         self._compiled_for = 0
+        self.eager = False
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Leave the gradient of the batch's mean loss in the parameters.
@@ -91,7 +94,7 @@ class Step:
 
     def _forward(self, count: int) -> Callable[..., Any]:
         """The compiled network for parts of the usual size alone: each other size would be compiled anew."""
-        if self._compiled is None:
+        if self._compiled is None or self.eager:
             return self.network
         self._compiled_for = self._compiled_for or count
         return self._compiled if count == self._compiled_for else self.network
