@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--test", type=harness.whole, default=200, metavar="N", help="test images of a task (200)")
     options.add_argument("--size", type=harness.whole, default=128, metavar="PX", help="input side (128)")
     options.add_argument("--epochs", type=harness.whole, default=5, metavar="N", help="of fine-tuning (5)")
+    options.add_argument(
+        "--part", default="1/1", metavar="K/N", help="every Nth data set, for N processes with one --work"
+    )
     return options
 
 
@@ -81,7 +84,9 @@ def _tasks(work: Path, args: argparse.Namespace) -> list[Task]:
     tasks = [*phantom_tasks(work / "phantoms", train=args.train, test=args.test)]
     if args.data is not None:
         tasks += real_tasks(work / "real", args.data, train=args.train, test=args.test)
-    return tasks + list(archive_tasks(args.archives))
+    tasks += archive_tasks(args.archives)
+    part, of = (int(number) for number in args.part.split("/"))
+    return tasks[part - 1 :: of]
 
 
 def one(task: Task, candidate: Candidate, work: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

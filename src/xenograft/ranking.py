@@ -58,7 +58,7 @@ def rank(
     Args:
         data: as for `compare`. backbones: names, as for `compare`; by default all of the catalog with weights here.
         score: of `xenograft.transferability.scores.SCORES`; by default its ``DEFAULT_SCORE``.
-        limit: images to look at, whole patients (5,000); 0 for all.
+        limit: images to look at, whole patients (3,000); 0 for all.
         resamples: halves of the patients for an interval (25). every_interval: for all scores, which takes minutes.
         output: folder of the ranking. settings: fields of `StudyConfig` and `IngestOptions` but those of training.
 

@@ -191,7 +191,7 @@ def test_cautions_follow_the_record() -> None:
 @pytest.mark.parametrize(
     ("number", "expected"),
     [(1234.5, "1,234"), (18.2, "18.20"), (1.0, "1.000"), (0.1234, "0.1234"), (-0.01234, "−0.01234"), (0.0, "0"),
-     (0.0000001, "0")],
+     (0.0000001, "1.0e−07"), (-2.73e-8, "−2.7e−08")],
 )  # fmt: skip
 def test_units_of_features_have_four_digits(number: float, expected: str) -> None:
     assert MEASURES["distance"].text(number) == expected

@@ -15,7 +15,7 @@ _EPILOG = """\
   xenograft compare --config study.toml -o study
 
 backbones: resnet18 resnet50 densenet161 shufflenet_v2_x1_0 mobilenet_v2 resnext50_32x4d wide_resnet50_2
-  inception_v3 (together: paper), squeezenet1_1, efficientnet_lite0, or timm:NAME
+  inception_v3 (together: paper), squeezenet1_1, efficientnet_lite0 to 2, or timm:NAME
 recipes (what moves and how quickly: docs/recipes.md):
 {recipes}
 

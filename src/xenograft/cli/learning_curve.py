@@ -14,7 +14,7 @@ _EXAMPLES = """\
 
 Trains on nested subsets of the training patients, stratified by class, and measures each on the whole test split.
 Validation grows with the subset. Frozen recipes (probe, logistic, random) compute features once, so that their curve
-takes seconds; scratch, partial, full and lp_ft really train at every size: name the sizes that this machine can train.
+takes seconds; the others really train at every size: name the sizes that this machine can train.
 Curves of one folder are drawn together: the second command adds scratch to what the first one made. What was finished
 is not repeated."""
 

@@ -28,7 +28,7 @@ def add(verbs: options.Verbs) -> None:
         metavar="NAME",
         help="that ranks, such as logme; docs/choosing-a-backbone.md names them and the default",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="images to look at, whole patients (5000); 0: all")
+    parser.add_argument("--limit", type=int, metavar="N", help="images to look at, whole patients (3000); 0: all")
     parser.add_argument("--resamples", type=int, metavar="N", help="halves of the patients for an interval (25)")
     parser.add_argument(
         "--every-interval", action="store_true", default=None,

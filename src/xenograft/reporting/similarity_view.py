@@ -223,11 +223,15 @@ def seconds(record: Json) -> list[tuple[str, str]]:
 
 
 def _digits(value: float, *, signed: bool) -> str:
-    """Four digits, never an exponent above a millionth: ``18.23``, ``1,234``, ``0.01234``."""
+    """Four digits: ``18.23``, ``1,234``, ``0.01234``; with an exponent below a ten-thousandth: ``1.2e−11``.
+
+    Untrained networks give features of a millionth, whose squares are not 0.
+    """
     if value == 0:
         return "0"
     size = abs(value)
+    if size < 1e-4:
+        return f"{value:{'+' if signed else ''}.1e}".replace("-", "−")
     places = max(0, 4 - len(str(int(size)))) if size >= 1 else 4 if size >= 0.1 else 5 if size >= 0.01 else 6
     sign = "+" if signed else ""
-    text = f"{value:{sign},.{places}f}"
-    return text.replace("-", "−") if float(text.replace(",", "")) else "0"
+    return f"{value:{sign},.{places}f}".replace("-", "−")

@@ -13,7 +13,7 @@ from xenograft.errors import UsageError, WeightsError, listed
 from xenograft.study.config import StudyConfig
 from xenograft.transferability.scores import DEFAULT_SCORE, SCORES
 
-LIMIT = 5000
+LIMIT = 3000
 RESAMPLES = 25  # the spread of so many halves is known to about a seventh of itself
 _FEWEST = 20
 
