@@ -144,8 +144,9 @@ def fit(
 
     Args:
         data: as for `compare`. output: folder of the bundle.
-        backbone, recipe: one name each; the backbone ``auto`` is chosen as by `rank`, on train and validation, with
-            the ranking in ``<bundle>-ranking``. settings: as for `compare`.
+        backbone, recipe: one name each; the backbone ``auto`` is chosen as by `rank`, on train and validation, of those
+            that the recipe can train, with the ranking in ``<bundle>-ranking``; a recipe that starts from random
+            weights refuses it. settings: as for `compare`.
     """
     from xenograft.study.run import plan, run_study
 
@@ -162,6 +163,11 @@ def fit(
     arms = list(plan(made))
     if len(arms) != 1:
         raise UsageError("fit trains one backbone by one recipe with one seed; use compare for more", code="E-USAGE-14")
+    if automatic and not arms[0].recipe.pretrained:
+        raise UsageError(
+            f"backbone auto chooses by ImageNet features, which recipe {recipe} does not use; name a backbone",
+            code="E-USAGE-14",
+        )
     if automatic:
         name, because = choosing.choose_backbone(
             made, folder.with_name(f"{folder.name}-ranking"), cache=cache_folder(made.cache_dir),

@@ -10,6 +10,7 @@ from typing import Any
 from xenograft.api import cache_folder
 from xenograft.errors import UsageError
 from xenograft.storage import check_output, write_json
+from xenograft.study.alone import alone
 from xenograft.study.config import INCIDENTAL, StudyConfig, make_config
 from xenograft.study.domain_shift import run_domain_shift
 from xenograft.study.domain_shift_plan import ADAPTATIONS, ShiftPlan, parse_adaptations
@@ -73,18 +74,19 @@ def domain_shift(
     configs = [make_config(values | {"data": data}) for data in (source, target)]
     asked = ShiftPlan(configs[0], configs[1], parse_adaptations(adapt), adapt_on, align_means, reference)
     folder = Path(output)
-    check_output(folder, "a domain-shift report", "domain-shift.json")
-    record = run_domain_shift(
-        asked,
-        folder,
-        cache=cache_folder(configs[0].cache_dir),
-        watcher=watcher or Silent(),
-        command=command or _call(asked),
-    )
-    from xenograft.reporting.domain_shift_page import render  # late: it loads the plotting library
+    check_output(folder, "a domain-shift report", "domain-shift.json", ".lock")
+    with alone(folder):
+        record = run_domain_shift(
+            asked,
+            folder,
+            cache=cache_folder(configs[0].cache_dir),
+            watcher=watcher or Silent(),
+            command=command or _call(asked),
+        )
+        from xenograft.reporting.domain_shift_page import render  # late: it loads the plotting library
 
-    page = render(record, folder)
-    written = write_json(folder / "domain-shift.json", record)  # last: a folder with it is a report
+        page = render(record, folder)
+        written = write_json(folder / "domain-shift.json", record)  # last: a folder with it is a report
     return ShiftResult(record, written, page, folder / "domain-shift.svg", folder / "predictions")
 
 

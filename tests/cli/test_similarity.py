@@ -49,7 +49,7 @@ def test_a_comparison_its_answers_and_its_files(
     assert f"open this page in a browser: {out / 'index.html'}" in shown
     record = json.loads((out / "similarity.json").read_text(encoding="utf-8"))
     check_record(record)
-    assert record["command"].startswith("xenograft ")
+    assert record["command"].startswith("xenograft")
     assert {"thumbnails-natural.jpg", "thumbnails-medical.jpg", "similarity.csv", "skipped.csv"} <= {
         path.name for path in out.iterdir()
     }

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xenograft.data.ingest import IngestOptions, ingest
 from xenograft.data.unlabelled import UNLABELLED, unlabelled_listing
-from xenograft.errors import DataError
+from xenograft.errors import DataError, XenograftError
 
 
 def image(path: Path, value: int) -> None:
@@ -115,3 +115,40 @@ def test_nothing_there_and_nothing_readable(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 of 1 images cannot be used") as raised:
         ingest(tmp_path, labelled=False)
     assert raised.value.code == "E-DATA-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("path,patient\na.png,1\nb.png,2\n", (UNLABELLED,)),
+        ("path,label,patient\na.png,,1\nb.png,,2\n", (UNLABELLED,)),
+        ("path,label,patient\na.png,x,1\nb.png,,2\n", (UNLABELLED, "x")),
+    ],
+)
+def test_a_table_needs_no_labels_where_none_are_needed(tmp_path: Path, text: str, classes: tuple[str, ...]) -> None:
+    images(tmp_path, ["a.png", "b.png"])
+    table = tmp_path / "t.csv"
+    table.write_text(text)
+    manifest = ingest(table, labelled=False)
+    assert manifest.classes == classes
+    assert manifest.patients.tolist() == ["1", "2"]
+    with pytest.raises(XenograftError):
+        ingest(table)
+
+
+def test_findings_that_nobody_gave_stay_unknown(tmp_path: Path) -> None:
+    images(tmp_path, ["a.png", "b.png"])
+    table = tmp_path / "t.csv"
+    table.write_text("path,x,y\na.png,1,0\nb.png,,\n")
+    manifest = ingest(table, IngestOptions(label_column="x,y"), labelled=False)
+    assert manifest.labels.tolist() == [[1, 0], [-1, -1]]
+
+
+def test_an_npz_file_needs_no_labels_beside_its_images(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "bare.npz", train_images=pixels[:4], test_images=pixels[4:])
+    manifest = ingest(tmp_path / "bare.npz", labelled=False)
+    assert manifest.classes == (UNLABELLED,)
+    assert sorted(manifest.column("split")) == ["test"] * 2 + ["train"] * 4
+    with pytest.raises(DataError, match="no array"):
+        ingest(tmp_path / "bare.npz")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from xenograft.backbones.catalog import lookup
 from xenograft.transferability.scores import SCORES
 
-# (backbone, value, half of the interval, behind low, images/s, basis)
+# (backbone, value, half of the interval, behind low (nan: no interval), images/s, basis)
 Row = tuple[str, float | None, float, float | None, float, str]
 FOUR: tuple[Row, ...] = (
     ("resnet50", 0.9960, 0.001, None, 204.0, "measured"),
@@ -60,6 +61,8 @@ def _candidate(row: Row, best: float | None) -> dict[str, Any]:
     behind = None
     if ahead is not None and value is not None and best is not None:
         behind = {"value": best - value, "low": ahead, "high": 2 * (best - value) - ahead}
+        if math.isnan(ahead):  # too many halves are undefined
+            behind, low, high = {"value": best - value, "low": None, "high": None}, None, None
     empty = {"value": None, "low": None, "high": None, "why": "the backbone has no classes of its own"}
     scores = {n: empty if s.needs_source or value is None else {**empty, "value": value / 2, "why": None}
               for n, s in SCORES.items()}  # fmt: skip
@@ -69,5 +72,11 @@ def _candidate(row: Row, best: float | None) -> dict[str, Any]:
         "why": scores["logistic_auroc"]["why"], "images_per_second": rate, "basis": basis, "params_m": spec.params_m,
         "gmacs": spec.gmacs, "gmacs_known": True, "width": spec.width, "size": 224, "weights": None, "embedded": 0,
         "seconds": {"features": 0.3, "scores": 16.0}, "scores": scores, "behind": behind,
-        "tied": value is not None and (behind is None or behind["low"] <= 0),
+        "tied": _tied(value, behind),
     }  # fmt: skip
+
+
+def _tied(value: float | None, behind: dict[str, Any] | None) -> bool | None:
+    if value is None or behind is None:
+        return value is not None
+    return None if behind["low"] is None else behind["low"] <= 0

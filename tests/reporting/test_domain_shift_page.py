@@ -160,3 +160,46 @@ def test_nothing_adapted_has_no_differences(tmp_path: Path) -> None:
     page = domain_shift_page.render(made, tmp_path).read_text(encoding="utf-8")
     assert 'id="gain"' not in page
     assert not (tmp_path / "differences.csv").exists()
+
+
+def test_too_few_resamples_are_not_taken_for_no_change() -> None:
+    made = record()
+    made["resamples"] = 100
+    said = " ".join(words.answers(ShiftView(made)))
+    assert "100 resamples cannot show a change" in said
+    assert "--resamples 240 or more" in said
+    assert "these data show no change" not in said
+    made["resamples"] = 240
+    assert "these data show no change" in " ".join(words.answers(ShiftView(made)))
+
+
+def test_without_adaptation_nothing_is_said_of_it() -> None:
+    made = record()
+    made["groups"][0] |= {"arms": made["groups"][0]["arms"][:1], "differences": [], "recipe": "full", "frozen": False}
+    made["adaptation"]["asked"] = ["none"]
+    said = words.seen(ShiftView(made)) + " ".join(words.cautions(ShiftView(made)))
+    assert "Nothing was adapted" in said
+    for absent in ("Adaptation was given", "CORAL", "a yardstick"):
+        assert absent not in said
+
+
+def test_cautions_of_rows_that_are_there() -> None:
+    made = record()
+    made["groups"][0] |= {"frozen": False}
+    said = " ".join(words.cautions(ShiftView(made)))
+    assert "CORAL fits a new head" in said
+    assert "a yardstick" in said
+
+
+def test_a_sample_of_many_images_is_told() -> None:
+    made = record()
+    assert "drawn at random" not in words.seen(ShiftView(made))
+    made["adaptation"]["images"] = 5000
+    assert "AdaBN took 100 of these images" in words.seen(ShiftView(made))
+
+
+def test_distances_say_whose_features_they_are() -> None:
+    made = record()
+    assert "first seed" not in str(tables.distances(ShiftView(made)))
+    made["seeds"] = 3
+    assert "first seed" in str(tables.distances(ShiftView(made)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -101,6 +102,25 @@ def test_reasons_say_why() -> None:
     assert "the only candidate" in reason(record(FOUR[:1]))
     assert "no other could be its equal" in reason(record((FOUR[0], FOUR[3])))
     assert "the quickest (204 images/s, measured)" in reason(record((FOUR[0], FOUR[2])))
+
+
+def test_without_an_interval_nobody_is_said_to_be_tied_or_behind(tmp_path: Path) -> None:
+    rows = (FOUR[0], ("squeezenet1_1", 0.61, 0.0, math.nan, 690.0, "measured"))
+    made = record(rows)
+    assert made["choice"]["backbone"] == "resnet50"
+    assert "SqueezeNet 1.1 could be computed, so chance may explain it" in reason(made)
+    assert "no other could be its equal" not in reason(made)
+    view = RankingView(made)
+    said = ranking_words.sure(view)
+    assert said.startswith("Whether SqueezeNet 1.1 is behind ResNet50 by more than chance explains is not known")
+    assert "cannot be told apart" not in said
+    assert view.verdict(view.candidates[1]) == "not known: no interval"
+    ranking_page.render(made, tmp_path)
+    with (tmp_path / "ranking.csv").open(encoding="utf-8", newline="") as stream:
+        assert [row["tied"] for row in csv.DictReader(stream)] == ["yes", "unknown"]
+    both = reason(record((*FOUR[:2], rows[1])))
+    assert "MobileNet v2 was chosen" in both
+    assert both.endswith("so chance may explain it")
 
 
 def test_the_terminal_has_a_row_for_each_candidate() -> None:

@@ -180,6 +180,18 @@ def test_what_is_undefined_cannot_be_told() -> None:
     assert "to noise n/a and 26.10" in " ".join(said(record([made]), SIMILAR))
 
 
+def test_a_probe_refutes_one_distribution_only_above_the_halves_of_both_sets() -> None:
+    def asked(**laid: float | None) -> str:
+        same = {"ratio_natural_medical": 1.0, "cosine_ratio_natural_medical": 1.0, "kid_natural_medical": 0.0}
+        return " ".join(similarity_words.similar(SimilarityView(record([subject(**(same | laid))]))))  # type: ignore[arg-type]
+
+    near = {"two_sample_auroc_natural_medical": 0.55}
+    assert "One and the same distribution: refuted" in asked(**near)
+    for name in ("natural_natural", "medical_medical"):
+        for halves in (0.56, None):
+            assert "distribution: not refuted" in asked(**near, **{f"two_sample_auroc_{name}": halves})
+
+
 def test_cautions_follow_the_record() -> None:
     known = similarity_words.cautions(SimilarityView(record()))
     assert not any("patient of its own" in line for line in known)

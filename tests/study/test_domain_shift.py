@@ -15,8 +15,12 @@ import xenograft
 from xenograft.data.ingest import IngestOptions, ingest
 from xenograft.errors import DataError, LabelError, UsageError
 from xenograft.evaluation.metrics import binary_metrics
+from xenograft.study.arm import Arm
+from xenograft.study.config import make_config
 from xenograft.study.domain_shift_data import without_labels
+from xenograft.study.domain_shift_models import still_frozen
 from xenograft.study.domain_shift_plan import parse_adaptations
+from xenograft.study.run import plan
 
 SPLITS = ["train"] * 12 + ["val"] * 4 + ["test"] * 6
 
@@ -199,3 +203,49 @@ def test_domains_that_are_not_two(domains: tuple[Path, Path], settings: dict[str
 def test_adaptations_by_name() -> None:
     assert parse_adaptations("coral, none") == ("none", "coral")
     assert parse_adaptations(["adabn", "adabn"]) == ("none", "adabn")
+
+
+def test_an_interrupted_report_can_be_made_again(
+    domains: tuple[Path, Path], settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    given = settings | {"output": tmp_path / "x", "reference": False}
+    with monkeypatch.context() as patched:
+        patched.setattr("xenograft.reporting.domain_shift_page.render", stop)
+        with pytest.raises(KeyboardInterrupt):
+            xenograft.domain_shift(*domains, adapt="coral", **given)
+    assert (tmp_path / "x" / "predictions").is_dir()
+    again = xenograft.domain_shift(*domains, adapt="none", **given)
+    assert again.json.is_file()
+    assert not [path.name for path in again.predictions.iterdir() if "coral" in path.name]
+
+
+def test_what_cannot_be_trained_is_refused_first(
+    domains: tuple[Path, Path], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        xenograft.domain_shift(*domains, output=tmp_path / "x", **settings | {"recipes": "lora", "adapt": "coral"})
+    assert refused.value.code == "E-USAGE-27"
+    given = settings | {"backbones": "inception_v3", "recipes": "random", "size": 64, "adapt": "coral"}
+    with pytest.raises(UsageError) as refused:
+        xenograft.domain_shift(*domains, output=tmp_path / "x", **given)
+    assert refused.value.code == "E-USAGE-05"
+    assert not (tmp_path / "x").exists()
+
+
+def test_norm_only_takes_adabn(domains: tuple[Path, Path], settings: dict[str, Any], tmp_path: Path) -> None:
+    given = settings | {"epochs": 1, "recipes": "norm_only", "adapt": "adabn"}
+    found = xenograft.domain_shift(*domains, output=tmp_path / "x", **given)
+    assert [arm["adaptation"] for arm in found.record["groups"][0]["arms"]] == ["none", "adabn"]
+
+
+def test_stages_that_never_trained_are_told() -> None:
+    (arm,) = plan(make_config({"data": "x", "backbones": "resnet18", "recipes": "gradual", "seeds": 1}))
+    assert isinstance(arm, Arm)
+    (notice,) = still_frozen(arm, 3, 5)
+    assert "3 of 5 stages had not begun" in notice.message
+    assert still_frozen(arm, 6, 5) == ()
+    (full,) = plan(make_config({"data": "x", "backbones": "resnet18", "recipes": "full", "seeds": 1}))
+    assert still_frozen(full, 1, 5) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from xenograft.study.config import make_config
 from xenograft.study.learning import run_learning
 from xenograft.study.learning_plan import LearningPlan
 from xenograft.study.learning_points import Points
+from xenograft.study.run import plan
 from xenograft.study.watch import Silent
 
 
@@ -196,4 +198,19 @@ def test_what_cannot_be_asked_is_refused(asked: LearningPlan, changes: dict[str,
 def test_a_refused_call_leaves_no_folder(asked: LearningPlan, tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UsageError):
         run(replace(asked, sizes=(5000,)), tmp_path / "new", cache)
+    assert not (tmp_path / "new").exists()
+
+
+def test_small_sizes_open_their_stages_after_the_same_share_of_training(asked: LearningPlan) -> None:
+    made = replace(asked, config=replace(asked.config, recipes=("gradual",), epochs=4), least_steps=12)
+    arm = next(iter(plan(made.config)))
+    subset = SimpleNamespace(train=range(20))
+    longer = made.arm(arm, subset).recipe  # type: ignore[arg-type]
+    assert (longer.epochs, longer.unfreeze_every) == (12, 3)
+
+
+def test_what_cannot_be_trained_is_refused_first(asked: LearningPlan, tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        run(replace(asked, config=replace(asked.config, recipes=("lora",))), tmp_path / "new", cache)
+    assert refused.value.code == "E-USAGE-27"
     assert not (tmp_path / "new").exists()

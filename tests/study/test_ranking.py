@@ -219,6 +219,64 @@ def test_fit_takes_the_quickest_that_cannot_be_told_apart_and_stays_with_it(
     assert again.bundle.facts.backbone == kept["backbone"] != other
 
 
+@pytest.mark.usefixtures("two")
+def test_fit_chooses_of_those_that_the_settings_allow(
+    phantom_folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(spec: catalog.BackboneSpec, size: int) -> None:
+        if spec.name in refused:
+            raise UsageError(f"{spec.name} takes no images of {size} px", code="E-USAGE-05")
+
+    monkeypatch.setattr("xenograft.study.ranking_usable.check_size", refuse)
+    settings = {"weights_dir": weights, "offline": True, "size": 32, "epochs": 1, "resamples": 100}
+    refused = {"shufflenet_v2_x1_0"}
+    made = fit(phantom_folder, output=tmp_path / "m", backbone="auto", **settings)
+    assert made.bundle.facts.backbone == "resnet18"
+    left = read_json(tmp_path / "m-ranking" / "ranking.json")["left_out"]
+    assert {row["backbone"]: row["why"] for row in left}["shufflenet_v2_x1_0"].endswith("takes no images of 32 px")
+    with pytest.raises(UsageError, match="shufflenet_v2_x1_0 takes no images"):  # it was asked for
+        ranked(phantom_folder, weights, tmp_path / "r")
+    refused |= {"resnet18"}
+    with pytest.raises(UsageError, match="E-USAGE-05"):
+        ranked(phantom_folder, weights, tmp_path / "none", backbones=None)
+
+
+@pytest.mark.usefixtures("two")
+def test_a_recipe_that_no_candidate_takes_ends_before_features(
+    phantom_folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(UsageError, match=r"E-USAGE-27 .* no attention"):
+        fit(phantom_folder, output=tmp_path / "m", backbone="auto", recipe="lora", weights_dir=weights, offline=True,
+            size=32, cache_dir=cache)  # fmt: skip
+    assert not (cache / "features").exists()
+    assert not (tmp_path / "m-ranking" / "ranking.json").exists()
+
+
+@pytest.mark.parametrize("recipe", ["scratch", "random"])
+def test_auto_is_refused_where_imagenet_weights_play_no_part(tmp_path: Path, recipe: str) -> None:
+    with pytest.raises(UsageError, match=f"E-USAGE-14 .*recipe {recipe} does not use"):
+        fit(tmp_path, output=tmp_path / "m", backbone="auto", recipe=recipe)
+
+
+def test_a_record_tells_neither_places_nor_test_images(phantom_folder: Path, weights: Path, tmp_path: Path) -> None:
+    data = tmp_path / phantom_folder.name
+    shutil.copytree(phantom_folder, data)
+    train = sorted((data / "train").rglob("*.png"))
+    there = sorted((data / "test" / train[0].parent.name).glob("*.png"))[0]
+    shutil.copy(train[0], there)
+    record = ranked(
+        data, weights, tmp_path / "r", cache_dir=tmp_path / "c", allow_leak=True, backbones="resnet18"
+    ).record
+    assert not {"data", "images", "weights_dir", "cache_dir"} & record["config"].keys()
+    assert record["config"]["size"] == 32
+    assert str(tmp_path) not in json.dumps(record)
+    notices = json.dumps(record["data"]["notices"])
+    assert "W-LABEL-15" in notices
+    assert "a test image" in notices
+    assert f"test/{there.parent.name}/{there.name}" not in notices
+
+
 def test_a_bundle_from_before_the_choice_is_still_read() -> None:
     from dataclasses import fields
 

@@ -18,8 +18,8 @@ from xenograft.data.ingest import ingest
 from xenograft.errors import DataError, LabelError, UsageError
 from xenograft.similarity.embedding import map_by_pca
 from xenograft.storage import write_csv
+from xenograft.study import runs, similarity_measures
 from xenograft.study import similarity as conductor
-from xenograft.study import similarity_changes, similarity_measures
 from xenograft.study.config import make_config
 from xenograft.study.run import open_pixels
 from xenograft.study.similarity import COLUMNS, flat, run_similarity
@@ -187,13 +187,13 @@ def test_colour_is_kept_where_it_is_asked_for(plain: Any, run: Any, tmp_path: Pa
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any]]:
     seen: list[tuple[Any, Any, Any]] = []
-    real = similarity_changes.TunedArm
+    real = runs.train_arm
 
-    def spy(arm: Any, train: Any, val: Any, *more: Any) -> Any:
+    def spy(arm: Any, train: Any, val: Any, *more: Any, **given: Any) -> Any:
         seen.append((arm, train, val))
-        return real(arm, train, val, *more)
+        return real(arm, train, val, *more, **given)
 
-    monkeypatch.setattr(similarity_changes, "TunedArm", spy)
+    monkeypatch.setattr(runs, "train_arm", spy)
     return seen
 
 
@@ -252,6 +252,11 @@ def test_without_labels_nothing_is_trained(run: Any, natural: Path) -> None:
         ({"split": "half"}, "split 'half'"),
         ({"train_limit": 5}, "name its recipes"),
         ({"epochs": 1}, "name its recipes"),
+        ({"val": 0.3, "split_seed": 4}, "val, split_seed: this is said to --after"),
+        ({"test": 0.3}, "test: this is"),
+        ({"allow_leak": True}, "allow_leak: this is"),
+        ({"positive": "x"}, "positive: this is"),
+        ({"precision": "bf16"}, "precision: this is"),
         ({"after": True, "recipes": "probe,full"}, "--after probe: only recipes that change pretrained features"),
         ({"after": True, "recipes": "scratch"}, "--after scratch"),
         ({"after": True, "recipes": "full", "split": "all"}, "only the test split holds images"),
@@ -343,3 +348,35 @@ def test_a_table_names_patients(sets: Any, tmp_path: Path, natural: Path) -> Non
     assert facts["patients_known"]
     assert facts["used"] == 38  # two images a patient
     assert facts["patients"] == 19
+
+
+def test_an_interrupted_training_goes_on(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Any
+) -> None:
+    folder = tmp_path / "out" / conductor.CHECKPOINTS
+    asked = {"after": True, "recipes": "partial", "epochs": 1, "train_limit": 20}
+    real = similarity_measures.Ruler.change
+
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(similarity_measures.Ruler, "change", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(seeds=1, **asked)
+    (kept,) = folder.iterdir()
+    written = kept.stat().st_mtime_ns
+    seen = []
+    monkeypatch.setattr(
+        similarity_measures.Ruler, "change", lambda *given: (seen.append(kept.stat().st_mtime_ns), real(*given))[1]
+    )
+    record = run(seeds=1, **asked)
+    assert set(seen) == {written}  # the finished epoch was not trained again
+    assert record["changes"][0]["training"]["epochs"] == 1
+    assert not folder.exists()
+
+
+def test_patients_with_too_many_images_for_halves_are_one_line(sets: Any, tmp_path: Path, natural: Path) -> None:
+    other = photos(tmp_path / "other", 120, seed=9)
+    with pytest.raises(DataError, match=r"medical images: 120 of 12 patients, the largest of which, .*, has 10; ") as e:
+        sets(data=other, patient_regex=r"n0{5,6}(\d+)\d\.")
+    assert e.value.code == "E-DATA-44"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
-from scipy.stats import norm
+from scipy.stats import t
 
 from xenograft.errors import DataError
 from xenograft.similarity.cka import linear_cka
@@ -75,7 +75,9 @@ def test_values_that_depend_on_size_are_taken_at_the_yardsticks_size() -> None:
     pairs = zip(mine._halvings["natural"][:6], mine._halvings["medical"][:6], strict=True)
     values = [frechet(sets["natural"][h.left], sets["medical"][k.right]) for h, k in pairs]
     assert entry["value"] == pytest.approx(np.mean(values))
-    assert entry["high"] - entry["value"] == pytest.approx(norm.ppf(0.975) * np.std(values, ddof=1))
+    assert entry["high"] - entry["value"] == pytest.approx(
+        t.ppf(0.975, 5) * np.std(values, ddof=1) * (1 + 1 / 6) ** 0.5  # halves of patients, and their drawing
+    )
     assert entry["value"] > frechet(sets["natural"], sets["medical"])
 
 
@@ -155,3 +157,25 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 def test_too_few_patients_cannot_be_halved() -> None:
     with pytest.raises(DataError, match="whole ones"):
         ruler(medical=np.zeros(COUNT, dtype=np.int64))
+
+
+def test_unequal_sets_have_the_standard_error_of_new_samples() -> None:
+    """Halves of the smaller set's size, drawn from all of a larger one, would claim twice of it."""
+    rng, values, widths = np.random.default_rng(3), [], []
+    for seed in range(40):
+        natural, medical = rng.normal(size=(400, 4)), rng.normal(size=(400, 4))[:40] * 0.01
+        mine = Ruler({"natural": np.arange(400), "medical": np.arange(40) + 400}, resamples=20, seed=seed)
+        entry = mine._mean_over_halves(lambda a, *_: float(a.mean()), {"natural": natural, "medical": medical},
+                                       ("natural", "medical"))  # fmt: skip
+        values.append(entry["value"])
+        widths.append((entry["high"] - entry["value"]) / t.ppf(0.975, 5))
+        assert all(len(h.left) == len(h.right) == 20 for h in mine._paired["natural"])
+        assert len({row for h in mine._paired["natural"] for row in (*h.left, *h.right)}) == 40
+    assert np.sqrt(np.mean(np.square(widths))) == pytest.approx(np.std(values), rel=0.35)
+
+
+def test_a_patient_that_fits_no_half_is_passed_over() -> None:
+    groups = np.concatenate([np.zeros(40, dtype=np.int64), np.arange(1, 21)])
+    for halving in ruler(medical=groups)._halvings["medical"]:
+        assert sorted([*halving.left, *halving.right]) == list(range(40, 60))
+        assert len(halving.left) == len(halving.right) == 10

@@ -5,16 +5,17 @@ import pytest
 
 from xenograft.errors import DataError
 from xenograft.transferability.h_score import shrunk_h_score
-from xenograft.transferability.resampled import score_intervals, subsample_interval, subsamples
+from xenograft.transferability.resampled import score_intervals, share_drawn, subsample_interval, subsamples
 
 from .makers import source, task
 
 
 def test_half_of_the_patients_of_every_stratum_without_copies():
     _, labels, groups = task(0, n=150, patients=60, classes=3)
+    patients = [len(set(groups[labels == k])) for k in range(3)]
     sizes = {}
     for patient in np.unique(groups):
-        sizes.setdefault(frozenset(labels[groups == patient]), set()).add(patient)
+        sizes.setdefault(min(set(labels[groups == patient]), key=lambda k: (patients[k], k)), set()).add(patient)
     drawn = list(subsamples(labels, groups, resamples=30, seed=1))
     for at in drawn:
         assert len(np.unique(at)) == len(at)
@@ -22,7 +23,7 @@ def test_half_of_the_patients_of_every_stratum_without_copies():
         assert set(at) == set(np.flatnonzero(np.isin(groups, list(chosen))))  # whole patients
         for members in sizes.values():
             half = len(members) / 2
-            assert len(chosen & members) in {max(1, math.floor(half)), math.ceil(half)}
+            assert len(chosen & members) in {math.floor(half), math.ceil(half)}
     share = np.mean([np.isin(groups, groups[at]).mean() for at in drawn])
     assert share == pytest.approx(0.5, abs=0.06)
 
@@ -32,6 +33,45 @@ def test_of_an_odd_number_the_middle_one_goes_either_way_and_a_lonely_one_stays(
     counts = [np.bincount(labels[at], minlength=2) for at in subsamples(labels, np.arange(6), resamples=200, seed=0)]
     assert {tuple(count) for count in counts} == {(2, 1), (3, 1)}
     assert np.mean([count[0] for count in counts]) == pytest.approx(2.5, abs=0.15)
+
+
+@pytest.mark.parametrize(("classes", "patients", "each"), [(7, 40, 6), (14, 60, 20), (3, 61, 5)])
+def test_patients_with_images_of_several_classes_are_halved_as_well(classes, patients, each):
+    groups = np.repeat(np.arange(patients), each)
+    labels = np.random.default_rng(classes).integers(classes, size=len(groups))
+    halves = list(subsamples(labels, groups, resamples=100, seed=0))
+    counts = [len(np.unique(groups[at])) for at in halves]
+    assert set(counts) == {patients // 2, -(-patients // 2)}
+    drawn = np.mean([np.isin(np.arange(patients), groups[at]) for at in halves], axis=0)
+    assert drawn.min() > 0.25  # none always in or always out
+    assert drawn.max() < 0.75
+    assert share_drawn(groups, halves) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_spread_of_halves_is_that_of_studies_where_patients_hold_several_classes():
+    """A mean whose patients differ: the claimed error against that of 300 studies of 40 patients, seven classes."""
+
+    def study(seed):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(40), 6)
+        values = rng.normal(size=40)[groups] + 0.5 * rng.normal(size=240)
+        halves = list(subsamples(rng.integers(7, size=240), groups, resamples=25, seed=seed))
+        drawn = np.array([values[at].mean() for at in halves])
+        low, high = subsample_interval(values.mean(), drawn, share=share_drawn(groups, halves))
+        return values.mean(), ((high - low) / 2 / 1.96) ** 2
+
+    means, claimed = np.array([study(seed) for seed in range(300)]).T
+    assert np.sqrt(claimed.mean()) == pytest.approx(means.std(ddof=1), rel=0.15)  # 0.27 of it by sets of classes
+
+
+def test_more_than_half_counts_for_more():
+    drawn = np.array([39.0, 40.0, 41.0])
+    assert subsample_interval(5.0, drawn, share=0.8) == pytest.approx((5 - 2 * 1.959964, 5 + 2 * 1.959964))
+    assert all(math.isnan(end) for end in subsample_interval(5.0, drawn, share=1.0))
+    groups = np.arange(8)
+    halves = list(subsamples(np.array([0, 0, 0, 0, 0, 0, 1, 2]), groups, resamples=5, seed=0))
+    assert share_drawn(groups, halves) == pytest.approx(5 / 8)  # the only patients of their classes stay
+    assert math.isnan(share_drawn(groups, []))
 
 
 def test_same_seed_same_subsamples_another_seed_others():

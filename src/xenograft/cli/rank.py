@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     display.said(ranking_words.sure(view))
     if view.record["left_out"]:
         names = ", ".join(row["backbone"] for row in view.record["left_out"])
-        display.said(f"Left out, as their weights are not at hand: {names}")
+        display.said(f"Left out (the page says why): {names}")
     display.wrote("Every candidate", result.table)
     display.wrote("Everything, for programs", result.json)
     display.wrote("Ranking, open this page in a browser", result.page)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, dicomdir, folder
+from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, dicomdir, folder, hub, lines, npz, table
+from xenograft.data.importers.unpacked import Progress
 from xenograft.data.options import IngestOptions
 from xenograft.errors import DataError, Notice, listed, printable
 
@@ -17,13 +17,14 @@ _NO_CLASSES = "E-DATA-07"
 
 
 def unlabelled_listing(
-    data: Path, options: IngestOptions, cache: Path | None, *, progress: Callable[[int, int], None] | None = None
+    data: Path, options: IngestOptions, cache: Path | None, *, progress: Progress | None = None
 ) -> Listing:
     """The images of a data set as `IngestOptions.listing` names them, or every image below a folder without classes.
 
     A folder is read as ``split/class/file`` or ``class/file`` where it is laid out so and no image lies outside of its
     class folders, so that a known data set is known; else all images of any depth count, and where every one of them
-    lies in a folder named train, val or test, these are their splits.
+    lies in a folder named train, val or test, these are their splits. A table needs neither a column of
+    labels nor a label in every row; an NPZ file needs no labels beside its images. On a hub both need them.
 
     Args:
         cache, progress: as in `IngestOptions.listing`.
@@ -31,18 +32,42 @@ def unlabelled_listing(
     Raises:
         DataError, LabelError, UsageError: as `IngestOptions.listing`; E-DATA-07, a folder without an image.
     """
+    if (found := _file(data, options, cache, progress)) is not None:
+        return _framed(found, options, cache, progress)
     if not data.is_dir() or not _flat(data):
         try:
             return options.listing(data, cache, progress=progress)
         except DataError as error:
             if error.code != _NO_CLASSES or not data.is_dir():
                 raise
-    found = _every_image(data)
-    if options.frame == "all":
-        from xenograft.data.importers.frames import every_frame  # late: few data sets need it
+    return _framed(_every_image(data), options, cache, progress)
 
-        found = every_frame(found, cache=cache, window=options.dicom.window, progress=progress)
-    return found
+
+def _file(data: Path, options: IngestOptions, cache: Path | None, progress: Progress | None) -> Listing | None:
+    """A table, or an NPZ file; None for everything else, and where options are given that do not fit."""
+    suffix = data.suffix.lower()
+    if hub.is_address(data) or not data.is_file() or options.slices is not None:
+        return None
+    if suffix in lines.SUFFIXES:
+        images = dicomdir.folder_of(options.images)
+        return table.read(
+            data,
+            images=images,
+            patient_column=options.patient_column,
+            label_column=options.label_column,
+            unlabelled=UNLABELLED,
+        )
+    if suffix in npz.SUFFIXES and not (options.images or options.patient_column or options.label_column):
+        return npz.read(data, cache=cache, progress=progress, unlabelled=UNLABELLED)
+    return None
+
+
+def _framed(found: Listing, options: IngestOptions, cache: Path | None, progress: Progress | None) -> Listing:
+    if options.frame != "all":
+        return found
+    from xenograft.data.importers.frames import every_frame  # late: few data sets need it
+
+    return every_frame(found, cache=cache, window=options.dicom.window, progress=progress)
 
 
 def _flat(root: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from xenograft.reporting import style
 from xenograft.reporting.domain_shift_view import ADAPTATIONS, POLICIES, Json, ShiftView, entry, text
 from xenograft.reporting.p_values import p_text
@@ -21,7 +23,7 @@ def _of(view: ShiftView, group: Json) -> list[str]:
         return []
     name = view.model(group)
     said = [_cost(view, name, group, plain), *_decisions(view, plain)]
-    said += [_gain(group, arm["adaptation"]) for arm in group["arms"] if arm["adaptation"] in ("adabn", "coral")]
+    said += [_gain(view, group, arm["adaptation"]) for arm in group["arms"] if arm["adaptation"] in ("adabn", "coral")]
     reference = view.arm(group, "reference")
     if reference is not None:
         said.append(
@@ -58,7 +60,7 @@ def _decisions(view: ShiftView, plain: Json) -> list[str]:
     return [f"At {POLICIES[policy]}, on the source and on the target: {', '.join(parts)}."]
 
 
-def _gain(group: Json, adaptation: str) -> str:
+def _gain(view: ShiftView, group: Json, adaptation: str) -> str:
     rows = {row["metric"]: row for row in group["differences"] if row["adaptation"] == adaptation}
     auroc, accuracy, brier = rows["auroc"], rows["accuracy"], rows["brier"]
     shown = [
@@ -66,13 +68,25 @@ def _gain(group: Json, adaptation: str) -> str:
         for row, word in ((auroc, "AUROC"), (accuracy, "accuracy"), (brier, "the Brier score"))
         if row["p_holm"] is not None and row["p_holm"] <= SIGNIFICANT and row["difference"]
     ]
-    verdict = ", ".join(shown) if shown else "these data show no change"
+    verdict = ", ".join(shown) if shown else _nothing_shown(view)
     return (
         f"{ADAPTATIONS[adaptation]} changes AUROC on the target by "
         f"{text(auroc, 'auroc', key='difference', signed=True)}, adjusted p {p_text(auroc['p_holm'])}, accuracy by "
         f"{text(accuracy, 'accuracy', key='difference', signed=True)} points, adjusted p "
         f"{p_text(accuracy['p_holm'])}, and the Brier score (lower is better) by "
         f"{text(brier, 'brier', key='difference', signed=True)}, adjusted p {p_text(brier['p_holm'])}: {verdict}."
+    )
+
+
+def _nothing_shown(view: ShiftView) -> str:
+    """No change, unless so few resamples could not have shown one: p of a bootstrap is at least 2 / (B + 1)."""
+    tests, resamples = view.record["tests"], view.record["resamples"]
+    if tests * 2 / (resamples + 1) <= SIGNIFICANT:
+        return "these data show no change"
+    needed = math.ceil(tests * 2 / SIGNIFICANT)
+    return (
+        f"{resamples:,} resamples cannot show a change, whatever the data hold: adjusted over {tests} tests, no p of "
+        f"theirs is below {SIGNIFICANT:g}. Run it again with --resamples {needed} or more"
     )
 
 
@@ -84,11 +98,11 @@ def cautions(view: ShiftView) -> list[str]:
     if view.two_classes and record["adaptation"]["asked"] != ["none"]:
         text_of = (
             f"The positive class is {100 * source:.0f} % of the source's training images and {100 * target:.0f} % of "
-            "the target images that adaptation saw."
+            "the target images that adaptation was given."
         )
         if abs(source - target) >= _APART:
             text_of += (
-                " Both adaptations take the whole difference of the domains for a difference of appearance. Where "
+                " Adaptation takes the whole difference of the domains for a difference of appearance. Where "
                 "prevalence differs, part of it is not, and adapting can move answers the wrong way."
             )
         lines.append(text_of)
@@ -96,14 +110,14 @@ def cautions(view: ShiftView) -> list[str]:
         "The change from source to target mixes what was done to the images with who the patients are: other disease, "
         "ages or labelling move it as well. It is a difference between two groups of patients, not a paired one."
     )
-    if record["adaptation"]["reference"]:
+    if any(view.arm(group, "reference") for group in record["groups"]):
         lines.append(
             "Trained on the target's labels is a yardstick, not a bound: it has as many labelled images as the "
             "target's training split, fewer or more than the source."
         )
     if record["seeds"] < 3:
         lines.append(f"With {style.plural(record['seeds'], 'seed')} the variation over seeds cannot be told.")
-    if any(group["recipe"] not in ("probe", "logistic", "random") for group in record["groups"]):
+    if any(view.arm(group, "coral") and not group["frozen"] for group in record["groups"]):
         lines.append(
             "Of a network that was trained, CORAL fits a new head on its aligned features: its difference holds the "
             "effect of refitting the head too."
@@ -114,18 +128,29 @@ def cautions(view: ShiftView) -> list[str]:
 def seen(view: ShiftView) -> str:
     """What adaptation saw of the target."""
     found = view.record["adaptation"]
+    if found["asked"] == ["none"]:
+        return "Nothing was adapted: no model but one trained on the target's own labels saw an image of the target."
     unit = "images" if not view.record["target"]["patients_known"] else f"images of {found['patients']:,} patients"
     if found["adapt_on"] == "test":
         return (
-            f"Adaptation saw the very {found['images']:,} {unit} that are measured, without their labels "
-            "(transductive, Definition 5 of the paper). That fits a closed archive; for images that come later, adapt "
-            "on train."
+            f"Adaptation was given the very {found['images']:,} {unit} that are measured, without their labels "
+            f"(transductive, Definition 5 of the paper).{_drawn(view)} "
+            "That fits a closed archive; for images that come later, adapt on train."
         )
     return (
-        f"Adaptation saw {found['images']:,} training {unit} of the target, without labels, and none of its test "
-        "patients. The target's labels measure at the end; where the target names no splits, they also stratify its "
-        "split."
+        f"Adaptation was given {found['images']:,} training {unit} of the target, without labels, and none of its test "
+        f"patients.{_drawn(view)} The target's labels measure at the end; where the target names no splits, they also "
+        "stratify its split."
     )
+
+
+def _drawn(view: ShiftView) -> str:
+    """How many of many images AdaBN took."""
+    arms = [view.arm(group, "adabn") for group in view.record["groups"]]
+    taken = next((arm["facts"]["images"] for arm in arms if arm is not None), None)
+    if taken is None or taken >= view.record["adaptation"]["images"]:
+        return ""
+    return f" AdaBN took {taken:,} of these images, drawn at random."
 
 
 def how(arm: Json) -> str:

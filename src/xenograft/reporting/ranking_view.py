@@ -98,6 +98,8 @@ class RankingView:
             return "undefined"
         if row["backbone"] == self.ranked[0]["backbone"]:
             return "best" if len(self.ranked) > 1 else "alone"
+        if row["tied"] is None:
+            return "not known: no interval"
         return "cannot be told apart from the best" if row["tied"] else "behind"
 
 

@@ -37,7 +37,8 @@ def sure(view: RankingView) -> str:
         return "There was one candidate with this score, so there is nothing to compare it with."
     best = view.name(ranked[0])
     tied = [view.name(row) for row in ranked[1:] if row["tied"]]
-    behind = [row for row in ranked[1:] if not row["tied"]]
+    behind = [row for row in ranked[1:] if row["tied"] is False]
+    unknown = [view.name(row) for row in ranked[1:] if row["tied"] is None]
     parts = []
     if tied:
         parts.append(f"{listed(tied, most=8)} cannot be told apart from the best, {best}, on these {view.unit}")
@@ -50,6 +51,13 @@ def sure(view: RankingView) -> str:
             f"({'' if len(behind) == 1 else view.name(nearest) + ' '}by {score_text(gap)}, interval from "
             f"{score_text(low)} on)"
         )
+    if unknown:
+        parts.append(
+            f"whether {listed(unknown, most=8)} {'is' if len(unknown) == 1 else 'are'} behind {best} by more than "
+            f"chance explains is not known: too many halves of the {view.unit} leave the score undefined for an "
+            "interval"
+        )
+    parts[0] = parts[0][0].upper() + parts[0][1:]
     return f"{'; '.join(parts)}. {agreement(view)}".strip()
 
 

@@ -173,9 +173,11 @@ def cautions(view: SimilarityView) -> list[str]:
         "D between two sets holds the spread of both. A set that varies much has a large D to everything, itself "
         "included; a set that varies little, a small one. That is why D within both sets, the ratio, and measures of "
         "distributions stand beside it.",
-        f"Yes and no are said where {view.level} intervals lie apart, which is a cautious test, and not adjusted for "
-        "the number of networks, stages and measures. Everything else cannot be told from these images. Intervals of "
-        "halves are the range over random halvings of one set: what two samples of the same images give.",
+        f"Yes and no are said where {view.level} intervals lie apart, and that two sets are not one distribution where "
+        "an interval lies above the value of equal sets (a probe's AUROC also above what halves of either set give). "
+        "Nothing is adjusted for the number of networks, stages and measures: among many comparisons, some say yes or "
+        "no by chance. Everything else cannot be told from these images. Intervals of halves are the range over random "
+        "halvings of one set: what two samples of the same images give.",
         "Similar features do not prove that transfer works, nor do different ones prove that it fails. What transfer "
         "is worth is measured by training: xenograft compare.",
     ]

@@ -19,7 +19,7 @@ from xenograft.evaluation.delong import normal_quantile
 from xenograft.evaluation.metrics import Floats, wrong
 from xenograft.evaluation.uncertainty import LEVEL, percentile_interval, weight_chunks
 from xenograft.similarity.feature_sets import Features, check_features, check_groups
-from xenograft.similarity.subsets import Rows, halves_of_groups, part_of_groups
+from xenograft.similarity.subsets import Rows, half_of_the_groups, halves_of_groups
 
 OfWeights = Callable[[Floats, Floats], Mapping[str, Floats]]
 """(R, N), (R, M) weights of the rows -> name -> (R,)."""
@@ -96,7 +96,8 @@ def half_sample(
     1989, doi:10.1214/aos/1176347263).
 
     A half drawn without replacement strays from the whole as the whole strays from the truth, so the standard deviation
-    over halves is the standard error, with no factor. What a half is off on average, because the statistic depends on
+    over halves is the standard error, but for a factor where a set has an odd number of patients (that of the set where
+    it is larger). What a half is off on average, because the statistic depends on
     the size of the set, does not enter; the interval is about the value, bias included. Limits may pass the statistic's
     own range.
 
@@ -115,10 +116,12 @@ def half_sample(
         check_groups(groups, np.size(groups), name) for groups, name in ((groups_a, "groups_a"), (groups_b, "groups_b"))
     ]
     value = float(statistic(np.arange(len(owners[0])), np.arange(len(owners[1]))))
-    values = [
-        statistic(*(part_of_groups(owner, (len(owner) + 1) // 2, rng) for owner in owners)) for _ in range(repeats)
-    ]
-    error = float(np.std(values, ddof=1))
+    values, scale = [], 1.0
+    for _ in range(repeats):
+        (rows_a, scale_a), (rows_b, scale_b) = (half_of_the_groups(owner, rng) for owner in owners)
+        values.append(statistic(rows_a, rows_b))
+        scale = max(scale_a, scale_b)
+    error = scale * float(np.std(values, ddof=1))
     return _interval(value, value - z * error, value + z * error, error)
 
 

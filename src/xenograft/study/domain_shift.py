@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from xenograft.study.workshop import Workshop
 
 Json = dict[str, Any]
+_Sheets = dict[str, tuple[Manifest, Any, str]]
+"""File of predictions -> images, (N, C) probabilities, their split."""
 _SOURCE_SEED, _TARGET_SEED = 0, 1  # of the resamples: the domains' patients are drawn independently
 
 
@@ -40,7 +42,7 @@ def run_domain_shift(asked: ShiftPlan, folder: Path, *, cache: Path, watcher: Wa
     """Train on the source, adapt to unlabelled target images, measure on the test images of both.
 
     Args:
-        folder: gets ``predictions``.
+        folder: gets ``predictions`` once all is measured; those of an earlier report are removed.
 
     Returns:
         ``groups``: one for each backbone and recipe, with ``arms`` (adaptation, ``source`` and ``target`` cards,
@@ -53,11 +55,12 @@ def run_domain_shift(asked: ShiftPlan, folder: Path, *, cache: Path, watcher: Wa
     started = time.perf_counter()
     arms = list(plan(asked.source))
     domains, sources = _read(asked, arms, cache=cache, watcher=watcher)
-    from xenograft.study import runs  # late: torch takes seconds to load, which a mistake in DATA need not wait for
+    # late: torch takes seconds to load, which a mistake in DATA need not wait for
+    from xenograft.study import runs
+    from xenograft.study.feasible import check_feasible
 
     workshop = runs.make_workshop(asked.source, sources, cache=cache, watcher=watcher)
-    for arm in arms:
-        workshop.weights(arm)
+    check_feasible(arms, asked.source, workshop)
     if ADABN in asked.adaptations:
         _check_batch_norm(arms, workshop)
     watcher.total(sum(_cost(arm, domains, asked) for arm in arms))
@@ -68,14 +71,16 @@ def run_domain_shift(asked: ShiftPlan, folder: Path, *, cache: Path, watcher: Wa
         "target": universe(tests["target"], resamples=asked.source.resamples, seed=_TARGET_SEED),
     }
     groups, notices, opened = [], list(domains.notices), []
+    sheets: _Sheets = {}
     for _, each in groupby(arms, key=lambda arm: (arm.spec.name, arm.recipe.name, arm.lr_scale)):
         mine = list(each)
         made = _train(mine, domains, asked, workshop, keys)
         # every choice is made: epochs, strengths, thresholds, maps. Only now is a test label read.
         opened.append(now())
-        groups.append(_group(mine[0], made, tests, frames, folder))
+        groups.append(_group(mine[0], made, tests, frames, sheets))
         notices += [notice for models in made for model in models for notice in model.notices]
     trim(cache, asked.source.cache_bytes, {*workshop.keys(), *keys})
+    _write(sheets, folder)
     rows = {
         f"{g}/{row['adaptation']}/{row['metric']}": row for g, each in enumerate(groups) for row in each["differences"]
     }
@@ -151,7 +156,7 @@ def _train(
 
 
 def _group(
-    arm: Arm, made: list[list[ShiftModel]], tests: dict[str, Manifest], frames: dict[str, Universe], folder: Path
+    arm: Arm, made: list[list[ShiftModel]], tests: dict[str, Manifest], frames: dict[str, Universe], sheets: _Sheets
 ) -> Json:
     """One backbone and recipe: every arm on both test sets, differences on the target's, distances of features."""
     from xenograft.study.domain_shift_models import REFERENCE
@@ -176,11 +181,13 @@ def _group(
                 "thresholds": [model.thresholds for model in models],
                 "policy": policy,
                 "facts": models[0].facts,
-                "predictions": _write(arm, models, answers, tests, folder),
+                "predictions": _keep(arm, models, answers, tests, sheets),
                 "apart": None if name == REFERENCE else distance_of(models[0], tests),
             }
         )
-    policy = min((row["policy"] for row in rows), key=("fixed", "youden", "argmax").index)
+    # the reference has a validation set of its own: where that is small, it alone has no chosen threshold
+    chosen = (row["policy"] for row in rows if row["adaptation"] != REFERENCE)
+    policy = min(chosen, key=("fixed", "youden", "argmax").index)
     before = on_target[NONE][0]
     differences = [
         {"adaptation": name, **row, "test": "paired bootstrap by patient"}
@@ -212,26 +219,32 @@ def _policy(groups: Sequence[Json]) -> str:
     return str(min((group["policy"] for group in groups), key=("fixed", "youden", "argmax").index))
 
 
-def _write(
+def _keep(
     arm: Arm,
     models: Sequence[ShiftModel],
     answers: dict[str, list[Any]],
     tests: dict[str, Manifest],
-    folder: Path,
+    sheets: _Sheets,
 ) -> list[str]:
-    """Predictions of each seed on each test set, for `xenograft evaluate`; returns the names of the files."""
-    names = []
-    backbone = arm.id.rsplit("-seed", 1)[0]
-    for domain, each in answers.items():
-        for seed, probabilities in enumerate(each):
-            name = f"predictions/{backbone}-{models[0].adaptation}-seed{seed}-{domain}.csv"
-            write_csv(folder / name, *sheet(tests[domain], probabilities, "test"))
-            names.append(name)
-    for seed, model in enumerate(models):
-        name = f"predictions/{backbone}-{models[0].adaptation}-seed{seed}-validation.csv"
-        write_csv(folder / name, *sheet(model.validation, model.val, "val"))
-        names.append(name)
-    return names
+    """Keep predictions of each seed on each test set, for `xenograft evaluate`; returns the names of the files."""
+    stem = f"predictions/{arm.id.rsplit('-seed', 1)[0]}-{models[0].adaptation}"
+    mine: _Sheets = {
+        f"{stem}-seed{seed}-{domain}.csv": (tests[domain], probabilities, "test")
+        for domain, each in answers.items()
+        for seed, probabilities in enumerate(each)
+    }
+    mine |= {f"{stem}-seed{s}-validation.csv": (model.validation, model.val, "val") for s, model in enumerate(models)}
+    sheets |= mine
+    return list(mine)
+
+
+def _write(sheets: _Sheets, folder: Path) -> None:
+    """Every prediction, where none of an earlier report is left that could be taken for one of this."""
+    (folder / "domain-shift.json").unlink(missing_ok=True)  # until the new one is written, this folder is no report
+    for stale in (folder / "predictions").glob("*.csv"):
+        stale.unlink()
+    for name, (images, probabilities, split) in sheets.items():
+        write_csv(folder / name, *sheet(images, probabilities, split))
 
 
 def _cost(arm: Arm, domains: Domains, asked: ShiftPlan) -> float:

@@ -28,6 +28,7 @@ from xenograft.train import heads
 from xenograft.train.head_data import Head, HeadData, Views
 from xenograft.train.objective import objective_of
 from xenograft.train.recipes import RECIPES
+from xenograft.train.schedule import stages_open
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -142,7 +143,8 @@ class _Tuned:
         """Its running statistics are the source's; the target gets its own."""
         target = self._network.normalised_by(self._adapting, self._train, self._workshop)
         facts = _batch_norm_facts(self._adapting, None)
-        return _model(ADABN, self._head, self._extractor.features, target.features, self._val, facts)
+        notices = still_frozen(self._arm, self._head.best_epoch, len(self._workshop.backbone(self._arm).stages()))
+        return _model(ADABN, self._head, self._extractor.features, target.features, self._val, facts, notices)
 
     def coral(self, *, align_means: bool) -> ShiftModel:
         """A new head, by the probe's recipe, on aligned features of the trained network."""
@@ -160,6 +162,25 @@ class _Tuned:
         return _coral_model(
             head, aligned, self._extractor, self._val, self._adapting, align_means=align_means, refitted=True
         )
+
+
+def still_frozen(arm: Arm, best_epoch: int, stages: int) -> tuple[Notice, ...]:
+    """A notice where gradual unfreezing had not reached every stage by the epoch that was kept (from 1).
+
+    A stage that never trained normalises by ImageNet's statistics, not the source's: AdaBN then changes more than the
+    step from source to target.
+    """
+    recipe = arm.recipe
+    if not recipe.unfreeze_every:
+        return ()
+    begun = stages_open(best_epoch - 1, stages=stages, epochs=recipe.epochs, every=recipe.unfreeze_every)
+    if begun >= stages:
+        return ()
+    text = (
+        f"{arm.id}: in the epoch that was kept ({best_epoch}), {stages - begun} of {stages} stages had not begun to "
+        "train and normalised by ImageNet's statistics; there AdaBN replaces those, not the source's"
+    )
+    return (Notice("W-MODEL-38", text),)
 
 
 @dataclass(frozen=True, slots=True)

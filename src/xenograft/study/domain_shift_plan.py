@@ -35,7 +35,9 @@ class ShiftPlan:
             raise UsageError(f"adapt_on is {self.adapt_on!r}; one of {', '.join(ADAPT_ON)}", code="E-USAGE-37")
         if self.source.folds:
             raise UsageError("domain-shift takes no folds; give seeds instead", code="E-USAGE-37")
-        kept = [name for name in self.source.recipes if self.source.recipe(name).trainable not in ("none", "all")]
+        kept = [
+            name for name in self.source.recipes if self.source.recipe(name).trainable not in ("none", "norm", "all")
+        ]
         if ADABN in self.adaptations and kept:
             raise UsageError(
                 f"adabn cannot adapt {', '.join(kept)}, which keeps part of the network at ImageNet's statistics; "

@@ -57,11 +57,11 @@ def run_learning(asked: LearningPlan, folder: Path, *, cache: Path, watcher: Wat
         subsets = make_subsets(manifest, sizes=asked.sizes, repeats=config.seeds)
         # late: torch takes seconds to load, which a mistake in DATA need not wait for
         from xenograft.study import runs
+        from xenograft.study.feasible import check_feasible
         from xenograft.study.learning_points import Points, common_of, identity_of
 
         workshop = runs.make_workshop(config, pixels, cache=cache, watcher=watcher)
-        for arm in arms:
-            workshop.weights(arm)  # a missing file is said before hours of work, not after
+        check_feasible(arms, config, workshop)
         points = Points(folder, common_of(config, manifest, least_steps=asked.least_steps))
         points.every()  # a folder of other data is refused before anything is trained
         planned = [

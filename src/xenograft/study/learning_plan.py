@@ -18,7 +18,8 @@ class LearningPlan:
     Args:
         config: as of a study; its ``seeds`` are the repeats.
         sizes: patients for training; none chooses them. targets: AUROC to reach, in (0.5, 1).
-        least_steps: of gradient descent at every size; small ones get more epochs for it, and as much more patience.
+        least_steps: of gradient descent at every size; small ones get more epochs for it, and as much more
+            patience and time between openings of stages.
     """
 
     config: StudyConfig
@@ -51,4 +52,5 @@ class LearningPlan:
         if epochs <= recipe.epochs:
             return arm
         patience = math.ceil(recipe.patience * epochs / recipe.epochs)
-        return replace(arm, recipe=replace(recipe, epochs=epochs, patience=patience))
+        every = round(recipe.unfreeze_every * epochs / recipe.epochs)  # stages open after the same share of training
+        return replace(arm, recipe=replace(recipe, epochs=epochs, patience=patience, unfreeze_every=every))

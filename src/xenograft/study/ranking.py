@@ -10,6 +10,7 @@ import numpy as np
 
 from xenograft.caching import trim
 from xenograft.study.ranking_images import ranking_images
+from xenograft.study.ranking_notices import NO_INTERVAL
 from xenograft.study.ranking_plan import RankingPlan
 from xenograft.study.reading import read_data
 from xenograft.study.run import open_pixels, plan
@@ -37,14 +38,14 @@ def run_ranking(asked: RankingPlan, *, cache: Path, watcher: Watcher, command: s
     from xenograft.study import runs
     from xenograft.study.ranking_record import Candidate, ranking_record
     from xenograft.study.ranking_scores import score_candidates
+    from xenograft.study.ranking_usable import usable
     from xenograft.study.rates import Rates
     from xenograft.study.workshop import weights_facts
 
     workshop = runs.make_workshop(config, pixels, cache=cache, watcher=watcher)
     for arm in arms:
         workshop.weights(arm)  # a missing file is said before minutes of work, not after
-        if config.size is not None:
-            runs.check_size(arm.spec, config.size)
+    asked, arms = usable(asked, arms)
     reading, rates = time.perf_counter() - started, Rates(cache)
     costs = [arm.cost(len(images)) for arm in arms]
     watcher.total((1 + _SCORING) * sum(costs))
@@ -73,6 +74,9 @@ def run_ranking(asked: RankingPlan, *, cache: Path, watcher: Watcher, command: s
     watcher.end(f"scores of {len(arms)} backbones: {scoring:.1f} s")
     trim(cache, config.cache_bytes, workshop.keys())
     record = ranking_record(asked, manifest, images, candidates, scores, engine=workshop.engine_facts())
+    for notice in record["data"]["notices"]:
+        if notice["code"] == NO_INTERVAL:  # the others were said when the data were read
+            watcher.say(f"{notice['code']} {notice['message']}")
     spent_on = {"reading": reading, "features": sum(c.seconds for c in candidates), "scores": scoring}
     seconds = {key: round(value, 3) for key, value in spent_on.items()}
     return {"command": command, **record, "seconds": seconds | {"all": round(time.perf_counter() - started, 3)}}

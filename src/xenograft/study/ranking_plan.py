@@ -24,7 +24,8 @@ class RankingPlan:
 
     Args:
         config: as of a study; its ``backbones`` are the candidates.
-        left_out: (name, why) of backbones that nobody asked for and that have no weights here.
+        left_out: (name, why) of backbones that nobody asked for and that cannot be used here.
+        named: the backbones were asked for, so that one that cannot be used is an error.
         score: of `xenograft.transferability.scores.SCORES`.
         limit: images of train and validation to look at, whole patients; 0 for all.
         resamples: halves of the patients for an interval. every_interval: for all scores, not only for `score`.
@@ -32,6 +33,7 @@ class RankingPlan:
 
     config: StudyConfig
     left_out: tuple[tuple[str, str], ...] = ()
+    named: bool = True
     score: str = DEFAULT_SCORE
     limit: int = LIMIT
     resamples: int = RESAMPLES
@@ -101,7 +103,7 @@ def _with_candidates(plan: RankingPlan, cache: Path) -> RankingPlan:
             f"them, or name --backbones ({listed(list(CATALOG))})",
             code="E-MODEL-20",
         )
-    return replace(plan, config=replace(config, backbones=here), left_out=missing)
+    return replace(plan, config=replace(config, backbones=here), left_out=missing, named=False)
 
 
 def _why(files: Sequence[str]) -> str:

@@ -15,14 +15,16 @@ from xenograft.data.manifest import Manifest
 from xenograft.evaluation.uncertainty import LEVEL
 from xenograft.study.arm import Arm
 from xenograft.study.describe import now
+from xenograft.study.ranking_notices import outside_test, without_interval
 from xenograft.study.ranking_plan import RankingPlan
 from xenograft.study.ranking_scores import Scores
 from xenograft.study.rates import Rate, gmacs_at
-from xenograft.transferability.resampled import SHARE, subsample_interval
+from xenograft.transferability.resampled import subsample_interval
 from xenograft.transferability.scores import SCORES
 
 Json = dict[str, Any]
 Floats = NDArray[np.float64]
+_PLACES = frozenset({"data", "images", "weights_dir", "cache_dir"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +55,29 @@ def ranking_record(
     Returns:
         ``candidates``: best first by ``score``, undefined last; each with ``value``, ``low``, ``high``, ``behind`` (how
         far the best is ahead, with its interval on the same halves of patients; None for the best), ``tied`` (that
-        interval holds 0, or there is none: it cannot be told apart from the best), ``images_per_second`` and its
-        ``basis``, ``pareto`` (no other candidate is at least as good and as quick, and one of them more), ``scores``
-        (all of them). ``choice``: the quickest of those that are tied with the best, or None where the score is
-        undefined for all. Of test there is nothing.
+        interval holds 0, or there is no difference: it cannot be told apart from the best; None where there is no
+        interval to say so), ``images_per_second`` and its ``basis``, ``pareto`` (no other candidate is at least as good
+        and as quick, and one of them more), ``scores`` (all of them). ``choice``: the quickest of those that are tied
+        with the best, or None where the score is undefined for all. Of test there is nothing, nor where anything lies
+        on this machine.
     """
     rows = [_row(k, candidates[k], scores, asked) for k in range(len(candidates))]
     order = sorted(range(len(rows)), key=lambda k: (rows[k]["value"] is None, -(rows[k]["value"] or 0.0), k))
     drawn = scores.drawn[asked.score]
     for k in order:
-        rows[k] |= _against_best(k, order[0], rows, drawn)
+        rows[k] |= _against_best(k, order[0], rows, drawn, scores.share)
         rows[k]["pareto"] = _on_front(rows[k], rows)
     ranked = [rows[k] for k in order]
+    notices = (*outside_test(manifest), *without_interval(ranked, images))
     return {
         "program": f"xenograft {__version__}",
         "created": now(),
         "score": asked.score,
         "level": LEVEL,
         "resamples": asked.resamples,
-        "share": SHARE,
+        "share": scores.share,
         "limit": asked.limit,
-        "data": _data(manifest, images),
+        "data": _data(manifest, images) | {"notices": [asdict(notice) for notice in notices]},
         "scores": {
             name: {"label": row.label, "range": row.range, "citation": row.citation, "drawn": name in scores.drawn}
             for name, row in SCORES.items()
@@ -82,7 +86,7 @@ def ranking_record(
         "left_out": [{"backbone": name, "why": why} for name, why in asked.left_out],
         "choice": _choice(ranked),
         "engine": engine,
-        "config": asked.config.as_json(),
+        "config": {key: value for key, value in asked.config.as_json().items() if key not in _PLACES},
     }
 
 
@@ -112,7 +116,7 @@ def _row(k: int, candidate: Candidate, scores: Scores, asked: RankingPlan) -> Js
 
 
 def _entry(name: str, value: float | None, why: str | None, k: int, scores: Scores) -> Json:
-    low, high = _interval(value, scores.drawn[name][:, k] if name in scores.drawn else None)
+    low, high = _interval(value, scores.drawn[name][:, k] if name in scores.drawn else None, scores.share)
     least, most = SCORES[name].low, SCORES[name].high
     return {
         "value": value,
@@ -122,22 +126,23 @@ def _entry(name: str, value: float | None, why: str | None, k: int, scores: Scor
     }
 
 
-def _interval(value: float | None, drawn: Floats | None) -> tuple[float | None, float | None]:
+def _interval(value: float | None, drawn: Floats | None, share: float) -> tuple[float | None, float | None]:
     if value is None or drawn is None:
         return None, None
-    low, high = subsample_interval(value, drawn)
+    low, high = subsample_interval(value, drawn, share=share)
     return (None, None) if math.isnan(low) else (low, high)
 
 
-def _against_best(k: int, best: int, rows: Sequence[Json], drawn: Floats) -> Json:
+def _against_best(k: int, best: int, rows: Sequence[Json], drawn: Floats, share: float) -> Json:
     """How far the best is ahead; the best itself is tied with itself."""
     if rows[k]["value"] is None:
         return {"behind": None, "tied": False}
     if k == best:
         return {"behind": None, "tied": True}
     ahead = rows[best]["value"] - rows[k]["value"]
-    low, high = _interval(ahead, drawn[:, best] - drawn[:, k])
-    return {"behind": {"value": ahead, "low": low, "high": high}, "tied": low is None or low <= 0}
+    low, high = _interval(ahead, drawn[:, best] - drawn[:, k], share)
+    tied = True if ahead == 0 else None if low is None else low <= 0
+    return {"behind": {"value": ahead, "low": low, "high": high}, "tied": tied}
 
 
 def _on_front(row: Json, rows: Sequence[Json]) -> bool:
@@ -149,7 +154,7 @@ def _on_front(row: Json, rows: Sequence[Json]) -> bool:
 
 
 def _choice(ranked: Sequence[Json]) -> Json | None:
-    tied = [row for row in ranked if row["tied"]]
+    tied = [row for row in ranked if row["tied"]]  # without an interval only equals: chance is no excuse to take less
     if not tied:
         return None
     chosen = max(tied, key=lambda row: row["images_per_second"])  # of equals, the better
@@ -179,6 +184,5 @@ def _data(manifest: Manifest, images: Manifest) -> Json:
         "synthetic": manifest.synthetic,
         "leak_allowed": manifest.leak_allowed,
         "facts": list(manifest.facts),
-        "notices": [asdict(notice) for notice in manifest.notices],
         "images_sha256": images.sha256,
     }

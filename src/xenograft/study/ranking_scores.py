@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from xenograft.transferability.cross_validated import Fold, grouped_folds
-from xenograft.transferability.resampled import subsamples
+from xenograft.transferability.resampled import share_drawn, subsamples
 from xenograft.transferability.scores import SCORES, Material
 from xenograft.transferability.task import Undefined, check_groups
 
@@ -34,11 +34,13 @@ class Scores:
     Args:
         points: for each candidate name -> (value, None) or (None, why).
         drawn: name -> (R, K) values on halves of the patients, nan where undefined. seconds: (K,) spent on each.
+        share: of the patients that a half holds, see `xenograft.transferability.resampled.share_drawn`.
     """
 
     points: list[dict[str, Answer]]
     drawn: dict[str, NDArray[np.float64]]
     seconds: NDArray[np.float64]
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def score_candidates(
             for name, (value, _) in found.items():
                 values[name][number - len(tables), k] = np.nan if value is None else value
         done(1 / len(jobs))
-    return Scores(points, values, seconds)
+    return Scores(points, values, seconds, share_drawn(groups, halves))
 
 
 def _run(

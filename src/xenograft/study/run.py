@@ -84,16 +84,10 @@ def _run_alone(
     _check_choices(config, parts or (manifest,))
     # late: torch takes seconds to load, which a mistake in DATA need not wait for
     from xenograft.study import runs
-    from xenograft.study.tuned import check_trainable
+    from xenograft.study.feasible import check_feasible
 
     workshop = runs.make_workshop(config, pixels, cache=cache, watcher=watcher)
-    for arm in arms:
-        workshop.weights(arm)  # a missing file is said before hours of work, not after
-    if config.size is not None:
-        for spec in dict.fromkeys(arm.spec for arm in arms):
-            runs.check_size(spec, config.size)
-    for arm in {(arm.spec.name, arm.recipe.trainable): arm for arm in arms}.values():
-        check_trainable(arm)
+    check_feasible(arms, config, workshop)
     splits: dict[int | None, Manifest] = {None: manifest, **dict(enumerate(parts))}
     record = study_record(config, manifest, folder, command, parts=parts, look=lambda: _looked(manifest, glances))
     finished = {arm.id for arm in arms if runs.is_finished(folder, arm, splits[arm.fold], workshop)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def run_similarity(asked: SimilarityPlan, folder: Path, *, cache: Path, watcher:
         for arm in arms:
             mine, before = _subjects(arm, material)
             subjects += mine
-            changes += train_and_measure(arm, material, before)
+            changes += train_and_measure(arm, material, before, checkpoints=folder / CHECKPOINTS)
         sheets = {name: f"thumbnails-{name}.jpg" for name in SETS}
         pixels = material.pixels(arms[0].preprocess)
         for name, sheet in sheets.items():
@@ -79,8 +80,12 @@ def run_similarity(asked: SimilarityPlan, folder: Path, *, cache: Path, watcher:
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
         }
         write_csv(folder / "similarity.csv", COLUMNS, flat(record))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return record
 
+
+CHECKPOINTS = "training"
+"""Folder of networks that are being trained, below that of the record; gone when the record is made."""
 
 COLUMNS = ("subject", "stage", "measure", "pair", "value", "low", "high")
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xenograft.backbones.build import Backbone
 from xenograft.data.manifest import Manifest
-from xenograft.study.arm import Arm
+from xenograft.storage import sha256_of
+from xenograft.study import runs
+from xenograft.study.arm import Arm, Trained
 from xenograft.study.learning_subsets import make_subsets
 from xenograft.study.similarity_material import Material, Stages
 from xenograft.study.similarity_sets import SETS
-from xenograft.study.tuned import TunedArm
+from xenograft.study.workshop import Workshop
 
 Json = dict[str, Any]
 
 
-def train_and_measure(arm: Arm, material: Material, before: Stages) -> list[Json]:
+def train_and_measure(arm: Arm, material: Material, before: Stages, *, checkpoints: Path) -> list[Json]:
     """The changes (Proposition 5) of every recipe and seed; none where nothing is to be trained.
 
     The images that are measured are those of `before`: of the medical ones the test split, which neither trains nor
@@ -26,6 +29,7 @@ def train_and_measure(arm: Arm, material: Material, before: Stages) -> list[Json
 
     Args:
         before: features of the network with ImageNet weights.
+        checkpoints: folder in which an interrupted training is found again.
     """
     arms = material.asked.trained_arms(arm)
     if not arms:
@@ -37,7 +41,7 @@ def train_and_measure(arm: Arm, material: Material, before: Stages) -> list[Json
         label = f"{each.spec.title} {each.recipe.name}, seed {each.seed}"
         watcher.begin(label, each.cost(len(train)))
         with material.clock("training"):
-            trained = TunedArm(each, train, val, material.workshop, None, "")
+            trained = _trained(each, train, val, material.workshop, checkpoints)
             network = _backbone(each, trained, material)
         after = material.features(network, each.preprocess, noise=False)
         with material.measuring():
@@ -73,7 +77,19 @@ def _patients(material: Material, seed: int) -> tuple[Manifest, Manifest]:
     return subset.train, subset.val
 
 
-def _backbone(arm: Arm, trained: TunedArm, material: Material) -> Backbone:
+def _trained(arm: Arm, train: Manifest, val: Manifest, workshop: Workshop, checkpoints: Path) -> Trained:
+    parts = [runs.fingerprint(arm, part, workshop) for part in (train, val)]
+    return runs.train_arm(
+        arm,
+        train,
+        val,
+        workshop,
+        checkpoint=checkpoints / f"{arm.id}.safetensors",
+        fingerprint=sha256_of({"train": parts[0], "val": parts[1]}),
+    )
+
+
+def _backbone(arm: Arm, trained: Trained, material: Material) -> Backbone:
     """The network without its head."""
     prefix = "backbone."
     network = material.workshop.backbone(arm)

@@ -5,7 +5,9 @@ Three kinds of interval, named in `KINDS`, because the measures differ in what r
 - ``bootstrap``: distances and KID of two sets. Patients are drawn within each set; these measures do not depend on the
   size of the sets.
 - ``halves``: Fréchet distance and neighbours of two sets depend on the size, so the value is the mean over halves of
-  both, which is the size that the yardsticks have; the interval is normal, about it, from the spread over halves.
+  both, which is the size that the yardsticks have; the interval is Student's, about it, from the spread over halves. Of
+  a larger set a random part of the smaller one's size is halved: a small share of many images would stray further from
+  the whole than the whole strays from the truth.
 - ``halvings``: a set against itself. The value is the mean over random halvings of its patients, low and high hold the
   level's share of them: what two samples of one and the same set give. It is a yardstick, not a confidence interval.
 
@@ -20,9 +22,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from xenograft.errors import DataError
-from xenograft.evaluation.delong import normal_quantile
 from xenograft.evaluation.uncertainty import LEVEL, percentile_interval
 from xenograft.similarity.cka import linear_cka
 from xenograft.similarity.dimension import effective_rank, two_nn
@@ -32,7 +34,7 @@ from xenograft.similarity.kernel import mmd_draws
 from xenograft.similarity.neighbours import neighbours
 from xenograft.similarity.pairwise import pairwise_draws
 from xenograft.similarity.resampling import bootstrap
-from xenograft.similarity.subsets import Rows, halves_of_groups, part_of_groups
+from xenograft.similarity.subsets import Rows, half_of_the_groups, halves_of_groups, part_of_groups
 from xenograft.similarity.two_sample import two_sample
 
 Json = dict[str, Any]
@@ -81,6 +83,21 @@ class Ruler:
             name: [Halving(*halves_of_groups(owner, self.half, rng)) for _ in range(HALVINGS)]
             for name, owner in self._owner.items()
         }
+        least = min(len(keys) for keys in groups.values())
+        rng = np.random.default_rng([seed, 4])
+        self._pool: dict[str, int] = {}
+        self._paired = {name: self._evened(name, least, rng) for name in groups}
+
+    def _evened(self, name: str, rows: int, rng: np.random.Generator) -> list[Halving]:
+        """Halvings for two sets: of a part of `rows` images where the set has more; `_pool` counts its patients."""
+        owner = self._owner[name]
+        self._pool[name] = len(np.unique(owner))
+        if len(owner) == rows:
+            return self._halvings[name][: max(HALVES, PROBED)]
+        part = part_of_groups(owner, rows, rng)
+        self._pool[name] = len(np.unique(owner[part]))
+        halves = (halves_of_groups(owner[part], self.half, rng) for _ in range(max(HALVES, PROBED)))
+        return [Halving(part[left], part[right]) for left, right in halves]
 
     def measure(self, features: Mapping[str, Features]) -> dict[str, dict[str, Json]]:
         """Every measure of every pair of `PAIRS`.
@@ -154,7 +171,7 @@ class Ruler:
         for name, statistic in _OF_SETS:
             found |= _guarded(
                 (name,),
-                lambda s=statistic, n=name: {n: self._normal(self._over_halves(s, features, (one, other), HALVES))},  # type: ignore[misc]
+                lambda s=statistic, n=name: {n: self._mean_over_halves(s, features, (one, other))},  # type: ignore[misc]
             )
         return found | _guarded(("two_sample_auroc",), lambda: {"two_sample_auroc": self._probed(a, b, *owners)})
 
@@ -187,7 +204,7 @@ class Ruler:
     ) -> Floats:
         """(count,) values of half of one set against half of the other."""
         one, other = names
-        pairs = zip(self._halvings[one][:count], self._halvings[other][:count], strict=True)
+        pairs = zip(self._paired[one][:count], self._paired[other][:count], strict=True)
         values = [
             statistic(
                 features[one][h.left], features[other][k.right],
@@ -197,15 +214,32 @@ class Ruler:
         ]  # fmt: skip
         return np.array(values)
 
+    def _mean_over_halves(self, statistic: OfGroups, features: Mapping[str, Features], names: tuple[str, str]) -> Json:
+        values = self._over_halves(statistic, features, names, HALVES)
+        return self._student(float(values.mean()), values, self._scale(names, HALVES))
+
+    def _scale(self, names: tuple[str, str], count: int) -> float:
+        """Spread of a statistic of halves -> standard error of its mean over `count` of them.
+
+        sqrt(m / (n - m)) for m of n patients, the larger of both sets; 1 / `count` is for the drawing of halves.
+        """
+        ratios = []
+        for name, side in zip(names, ("left", "right"), strict=True):
+            keys, halvings = self._owner[name], self._paired[name][:count]
+            drawn = float(np.mean([len(np.unique(keys[getattr(halving, side)])) for halving in halvings]))
+            ratios.append(drawn / max(1.0, self._pool[name] - drawn))
+        return float(np.sqrt(max(ratios) + 1 / count))
+
     def _halved_change(
         self, statistic: OfGroups, before: Mapping[str, Features], after: Mapping[str, Features], count: int
     ) -> Json:
         names = ("natural", "medical")
         first, last = (self._over_halves(statistic, state, names, count) for state in (before, after))
+        change = last - first
         return {
             "before": float(first.mean()),
             "after": float(last.mean()),
-            "difference": self._normal(last - first),
+            "difference": self._student(float(change.mean()), change, self._scale(names, count)),
         }
 
     @staticmethod
@@ -223,20 +257,20 @@ class Ruler:
         return {"value": found["auroc"], "low": found["low"], "high": found["high"]}
 
     def _jackknife(self, statistic: Callable[[Rows], float], name: str) -> Json:
-        """Value of all rows, normal interval from random halves of the patients (see `resampling.half_sample`)."""
+        """Value of all rows, Student's interval from random halves of the patients (see `resampling.half_sample`)."""
         owner, rng = self._owner[name], np.random.default_rng([self.seed, 3])
-        count = (len(owner) + 1) // 2
 
         def measured() -> Json:
             value = statistic(np.arange(len(owner)))
-            values = [statistic(part_of_groups(owner, count, rng)) for _ in range(HALVES)]
-            return {name: self._normal(np.array(values), value)}
+            drawn = [half_of_the_groups(owner, rng) for _ in range(HALVES)]
+            values = np.array([statistic(rows) for rows, _ in drawn])
+            return {name: self._student(value, values, drawn[0][1])}
 
         return _guarded((name,), measured)[name]
 
-    def _normal(self, values: Floats, value: float | None = None) -> Json:
-        middle = float(values.mean()) if value is None else value
-        error = normal_quantile(self.level) * float(values.std(ddof=1))
+    def _student(self, middle: float, values: Floats, scale: float) -> Json:
+        """An interval of t from a few drawn values, whose spread times `scale` is the standard error."""
+        error = float(stdtrit(len(values) - 1, (1 + self.level) / 2)) * scale * float(values.std(ddof=1))
         return _value(middle, middle - error, middle + error)
 
     def _range(self, values: Floats | list[float]) -> Json:

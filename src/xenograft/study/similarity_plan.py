@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from xenograft.data.manifest import SPLITS
@@ -17,6 +17,8 @@ FEWEST = 20
 """Images of a set: halves of it must still hold neighbours, and folds of a probe."""
 
 _CODE = "E-USAGE-32"
+_OF_LABELS = ("positive", "val", "test", "split_seed", "allow_leak")
+_OF_TRAINING = ("epochs", "batch_size", "micro_batch", "views", "augment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,20 @@ class SimilarityPlan:
             raise UsageError(f"split {self.split!r}; one of {', '.join((*SPLITS, WHOLE))}", code=_CODE)
         if self.after:
             self._check_after()
-        elif self.train_limit is not None or self.config.epochs is not None:
-            raise UsageError("epochs and a train limit say how --after trains; name its recipes", code=_CODE)
+        elif idle := self._idle():
+            raise UsageError(
+                f"{', '.join(idle)}: this is said to --after, which trains; name its recipes, or leave it out",
+                code=_CODE,
+            )
+
+    def _idle(self) -> list[str]:
+        """What was asked for and says something of trained networks alone."""
+        reading = self.config.reading
+        usual = {each.name: each.default for each in fields(reading)}
+        found = [name for name in _OF_LABELS if getattr(reading, name) != usual[name]]
+        found += [] if self.train_limit is None else ["train_limit"]
+        found += [] if self.config.precision == "auto" else ["precision"]
+        return found + [name for name in _OF_TRAINING if getattr(self.config, name) is not None]
 
     def _check_after(self) -> None:
         usable = [name for name, recipe in RECIPES.items() if recipe.pretrained and not recipe.frozen]

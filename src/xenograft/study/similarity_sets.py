@@ -34,6 +34,7 @@ SHOWN = 300
 TILE, ACROSS = 48, 20
 
 _FEWEST_PATIENTS = 12  # halves of six: five folds, and one patient to spare
+_FEWEST_IN_HALF = 5  # patients: a probe has five folds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,8 @@ def read_sets(
     Of data that name a test split it is measured anyway, unless another split, or all, is asked for.
 
     Raises:
-        DataError, LabelError, UsageError: see the fault catalogue; E-DATA-44, too few images or patients.
+        DataError, LabelError, UsageError: see the fault catalogue; E-DATA-44, too few images or patients, or patients
+            with too many images for halves.
     """
     config = asked.config
     watcher.say(f"reading {printable(asked.natural.name)}")
@@ -97,6 +99,7 @@ def read_sets(
         sample_patients(images, asked.limit, rng=np.random.default_rng([asked.seed, place]), name=name)
         for place, (name, images) in enumerate(zip(SETS, (natural, measured), strict=True))
     ]
+    _check_halves(dict(zip(SETS, used, strict=True)))
     shared = _shared(*used)
     return (
         ImageSet(natural, used[0], (*_plain(natural, colour=config.colour), *shared)),
@@ -144,6 +147,30 @@ def sample_patients(manifest: Manifest, limit: int, *, rng: np.random.Generator,
             code="E-DATA-44",
         )
     return manifest.take(np.flatnonzero(taken[groups]))
+
+
+def _check_halves(used: Mapping[str, Manifest]) -> None:
+    """Whether halves of each set, of the size of half of the smaller one, hold some patients.
+
+    Raises:
+        DataError: E-DATA-44, naming the set and its patient with the most images.
+    """
+    half = min(len(images) for images in used.values()) // 2
+    for name, images in used.items():
+        groups, owner, sizes = np.unique(
+            np.array(images.column("group"), dtype=np.int64), return_inverse=True, return_counts=True
+        )
+        fitting = sizes[sizes <= half]
+        if len(fitting) >= _FEWEST_PATIENTS and half >= _FEWEST_IN_HALF * fitting.mean():
+            continue
+        largest = images.column("patient")[int(np.flatnonzero(owner == sizes.argmax())[0])]
+        raise DataError(
+            f"{name} images: {len(images)} of {len(groups)} patients, the largest of which, {printable(largest)}, has "
+            f"{sizes.max()}; they are compared in halves of at most {half} images without a patient in common (half "
+            f"of the smaller set), which must hold {_FEWEST_IN_HALF} patients or more; add images to the smaller set, "
+            "or leave out patients with many images, which a lower --limit does",
+            code="E-DATA-44",
+        )
 
 
 def joint_groups(natural: Manifest, medical: Manifest, noise: int) -> dict[str, Groups]:

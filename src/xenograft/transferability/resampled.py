@@ -58,13 +58,15 @@ def score_intervals(
     table = None if source is None else np.asarray(source)
     alive = [name for name in wanted if scored[name]["value"] is not None]
     drawn: dict[str, list[float]] = {name: [] for name in alive}
-    for at in subsamples(truth, owner, resamples=resamples, seed=seed) if alive else ():
+    halves = list(subsamples(truth, owner, resamples=resamples, seed=seed)) if alive else []
+    share = share_drawn(owner, halves)
+    for at in halves:
         part = score_all(values[at], truth[at], owner[at], source=None if table is None else table[at], names=alive)
         for name in alive:
             value = part[name]["value"]
             drawn[name].append(math.nan if value is None else value)
     return {
-        name: {**entry, **_bounded(name, entry["value"], np.array(drawn.get(name, [])), level)}
+        name: {**entry, **_bounded(name, entry["value"], np.array(drawn.get(name, [])), share, level)}
         for name, entry in scored.items()
     }
 
@@ -72,8 +74,10 @@ def score_intervals(
 def subsamples(labels: Array, groups: Array, *, resamples: int, seed: int) -> Iterator[Positions]:
     """Positions of the images of half of the patients, `resamples` times.
 
-    Patients are drawn without replacement within strata, a stratum being the set of classes of a patient's images, so
-    that no class is lost. Of an odd number the middle one goes either way; a stratum of one patient always stays.
+    Patients are drawn without replacement within strata, a stratum being the class, of those that a patient's images
+    have, that the fewest patients have. Of every stratum half is drawn, and half of all: where strata are odd, the
+    middle patients of half of them, at random, are drawn as well. A patient who alone has a class always stays, so that
+    the class is not lost; see `share_drawn`.
 
     Args:
         labels: (N,) class index. groups: (N,) patient keys.
@@ -84,22 +88,38 @@ def subsamples(labels: Array, groups: Array, *, resamples: int, seed: int) -> It
     if resamples < 1:
         raise wrong("resamples", f"{resamples}", "1 or more")
     owner = check_groups(groups, size=len(labels))
-    strata = _strata(np.asarray(labels), owner)
+    strata, staying = _strata(np.asarray(labels), owner)
+    sizes = np.array([len(members) for members in strata], dtype=np.int64)
+    odd = np.flatnonzero(sizes % 2)
 
     def draws() -> Iterator[Positions]:
         for rng in np.random.default_rng(seed).spawn(resamples):
-            chosen = np.zeros(int(owner.max()) + 1, dtype=np.bool_)
-            for members in strata:
-                half = len(members) * SHARE
-                count = max(1, math.floor(half) + int(rng.random() < half - math.floor(half)))
+            counts = sizes // 2
+            counts[rng.permutation(odd)[: (len(odd) + int(rng.integers(2))) // 2]] += 1
+            chosen = staying.copy()
+            for members, count in zip(strata, counts, strict=True):
                 chosen[rng.permutation(members)[:count]] = True
             yield np.flatnonzero(chosen[owner])
 
     return draws()
 
 
-def subsample_interval(value: float, drawn: NDArray[np.float64], *, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a score from its values on subsamples of half of the patients: value -+ z sd.
+def share_drawn(groups: Array, halves: Sequence[Positions]) -> float:
+    """Mean share of the patients that `halves` hold: 1/2, or more where patients always stay; nan without halves.
+
+    Args:
+        groups: (N,) patient keys. halves: of `subsamples`.
+    """
+    if not halves:
+        return math.nan
+    owner = check_groups(groups, size=len(groups))
+    return float(np.mean([len(np.unique(owner[at])) for at in halves])) / (int(owner.max()) + 1)
+
+
+def subsample_interval(
+    value: float, drawn: NDArray[np.float64], *, share: float = SHARE, level: float = LEVEL
+) -> tuple[float, float]:
+    """Interval of a score from its values on subsamples of m of n patients: value -+ z sd sqrt(m / (n - m)).
 
     Halves drawn without replacement vary as much as the whole does from one study to another: the factor between the
     variances is m / (n - m) = 1 (Shao & Wu 1989, doi:10.1214/aos/1176347263). Their spread about their own mean counts,
@@ -109,35 +129,42 @@ def subsample_interval(value: float, drawn: NDArray[np.float64], *, level: float
     scores, 60 or 300 patients with two images each, nominal 95 %).
 
     Args:
-        value: on all patients. drawn: (R,), nan where undefined.
+        value: on all patients. drawn: (R,), nan where undefined. share: m / n in (0, 1], see `share_drawn`.
 
     Returns:
-        (low, high); nan where more than 5 % of the subsamples are undefined, or fewer than two are known.
+        (low, high); nan where more than 5 % of the subsamples are undefined, fewer than two are known, or all patients
+        were drawn.
 
     Raises:
         DataError: level outside (0, 1).
     """
     middle, _ = percentile_interval(drawn, level)  # checks the level; nan where too few are known
     known = drawn[~np.isnan(drawn)]
-    if math.isnan(middle) or known.size < 2:
+    if math.isnan(middle) or known.size < 2 or share >= 1:
         return math.nan, math.nan
-    half = NormalDist().inv_cdf((1 + level) / 2) * float(known.std(ddof=1))
+    half = NormalDist().inv_cdf((1 + level) / 2) * float(known.std(ddof=1)) * math.sqrt(share / (1 - share))
     return value - half, value + half
 
 
-def _strata(labels: NDArray[Any], owner: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Patients by the set of classes of their images."""
+def _strata(labels: NDArray[Any], owner: NDArray[np.int64]) -> tuple[list[Positions], NDArray[np.bool_]]:
+    """Patients by the rarest of their classes, without those who always stay; and (P,) who they are."""
     present, column = np.unique(labels, return_inverse=True)
     has = np.zeros((int(owner.max()) + 1, len(present)), dtype=np.bool_)
     has[owner, column] = True
-    stratum = np.unique(has, axis=0, return_inverse=True)[1].reshape(-1)
-    return [np.flatnonzero(stratum == s) for s in range(int(stratum.max()) + 1)]
+    patients = has.sum(axis=0)
+    rarity = np.argsort(np.argsort(patients, kind="stable"), kind="stable")  # 0: the rarest
+    stratum = np.where(has, rarity, len(present)).min(axis=1)
+    staying = np.asarray(has[:, patients == 1].any(axis=1), dtype=np.bool_)
+    strata: list[Positions] = [np.flatnonzero((stratum == s) & ~staying) for s in range(len(present))]
+    return strata, staying
 
 
-def _bounded(name: str, value: float | None, drawn: NDArray[np.float64], level: float) -> dict[str, float | None]:
+def _bounded(
+    name: str, value: float | None, drawn: NDArray[np.float64], share: float, level: float
+) -> dict[str, float | None]:
     if value is None:
         return {"low": None, "high": None}
-    low, high = subsample_interval(value, drawn, level=level)
+    low, high = subsample_interval(value, drawn, share=share, level=level)
     if math.isnan(low):
         return {"low": None, "high": None}
     least, most = SCORES[name].low, SCORES[name].high

@@ -196,8 +196,8 @@ _ROWS = (
     ),
 )
 SCORES: Mapping[str, Score] = {row.name: row for row in _ROWS}
-DEFAULT_SCORE = "logistic_auroc"
-"""What `rank` and ``fit --backbone auto`` go by where nothing else is asked for."""
+DEFAULT_SCORE = "knn_auroc"
+"""What `rank` and ``fit --backbone auto`` go by where nothing else is asked for; see benchmarks/transferability.py."""
 
 
 def score_all(

@@ -66,6 +66,7 @@ def read(
     cache: Path | None = None,
     names: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    unlabelled: str | None = None,
 ) -> Listing:
     """Convert an NPZ file once into PNG files and list them.
 
@@ -79,6 +80,8 @@ def read(
         names: class name of each label, which is written as a decimal number; others keep that number, findings with
             ``label`` before it. None takes those of a known data set.
         progress: called as ``progress(done, total)`` with images while they are converted.
+        unlabelled: class of all images where labels are not needed and those of a split are missing; None: they are
+            needed.
 
     Raises:
         DataError: damaged (E-DATA-10); an array that claims other bytes than there are (E-FILE-21) or too many
@@ -97,7 +100,9 @@ def read(
                 code="E-FILE-24",
             )
         images = {split: _images(archive, f"{split}_images", where) for split in splits}
-        labels = {s: _labels(archive, f"{s}_labels", where, len_images=images[s].shape[0]) for s in splits}
+        bare = unlabelled is not None and not {f"{s}_labels" for s in splits} <= members
+        labelled = [] if bare else splits
+        labels = {s: _labels(archive, f"{s}_labels", where, len_images=images[s].shape[0]) for s in labelled}
         if names is None:
             spec = catalog.of_archive(data.name, [images[s].shape[0] if s in images else 0 for s in _SPLITS])
             names = spec.label_names if spec is not None else {}
@@ -113,16 +118,22 @@ def read(
         RawRow(
             id=f"{printable(data.stem)}/{split}/{k}",
             path=_path(split, k),
-            label=encode(label, findings) if findings else names.get(str(int(label[0])), str(int(label[0]))),
+            label=_text(labels[split][k], names, findings) if split in labels else str(unlabelled),
             split=split,
             where=f"{where} {split} image {k}",
         )
         for split in splits
-        for k, label in enumerate(labels[split])
+        for k in range(images[split].shape[0])
     )
     notices = (*_left_out(where, members - {f"{s}_{what}" for s in splits for what in ("images", "labels")}),)
     notices = (*notices, *_classes_perhaps(where, labels, findings))
     return Listing(made.root, rows, (*notices, *made.notices), declared_splits=frozenset(splits), findings=findings)
+
+
+def _text(label: _Labels, names: Mapping[str, str], findings: tuple[str, ...]) -> str:
+    """A row's label as a listing has it."""
+    number = str(int(label[0]))
+    return encode(label, findings) if findings else names.get(number, number)
 
 
 def _findings(labels: Mapping[str, _Labels], names: Mapping[str, str], where: str) -> tuple[str, ...]:
@@ -130,7 +141,7 @@ def _findings(labels: Mapping[str, _Labels], names: Mapping[str, str], where: st
     widths = {split: values.shape[1] for split, values in labels.items()}
     if len(set(widths.values())) > 1:
         raise DataError(f"{where} has other numbers of labels in each split: {widths}", code="E-FILE-24")
-    width = next(iter(widths.values()))
+    width = next(iter(widths.values()), 1)
     findings = tuple(names.get(str(k), f"label {k}") for k in range(width)) if width > 1 else ()
     check_names(findings)
     return findings

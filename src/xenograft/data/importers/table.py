@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from xenograft.data.facts import Skip
 from xenograft.data.importers import SPLIT_NAMES, Listing, RawRow, folded
-from xenograft.data.importers.findings import of_cells, of_columns
+from xenograft.data.importers.findings import Labels, of_cells, of_columns
 from xenograft.data.importers.lines import lines_of
 from xenograft.data.importers.whereabouts import found_below
+from xenograft.data.label_sets import MISSING, encode
 from xenograft.errors import LabelError, Notice, listed, printable
 from xenograft.storage import safe_join
 
@@ -34,12 +35,19 @@ _LONGEST = 64  # characters of such a cell
 
 
 def read(
-    source: Path, *, images: Path | None = None, patient_column: str | None = None, label_column: str | None = None
+    source: Path,
+    *,
+    images: Path | None = None,
+    patient_column: str | None = None,
+    label_column: str | None = None,
+    unlabelled: str | None = None,
 ) -> Listing:
     """List a table; image paths are relative to `images`, or to the table's own folder (see also `found_below`).
 
     Args:
         label_column: name of the column with the class; or several with commas between them, one finding each.
+        unlabelled: class of rows without a label, where labels are not needed; None: they are, and such rows are
+            skipped.
 
     Raises:
         LabelError: not UTF-8 (L6), columns missing (L7), a path outside the folder (L4), conflicting labels (L3),
@@ -49,10 +57,17 @@ def read(
     several = _several(found, label_column)
     columns = _columns(source, found, patient=patient_column, label=several[0] if several else label_column)
     name = printable(source.name)
+    if "label" not in columns and unlabelled is None:
+        _missing(source, "a column label", found)
     if several:
         labelled = of_columns(lines, [_columns(source, found, label=one)["label"] for one in several], name)
-    else:
+    elif "label" in columns:
         labelled = of_cells(lines, columns["label"], name)
+    else:
+        labelled = Labels((None,) * len(lines))
+    if unlabelled is not None:
+        rest = encode([MISSING] * len(labelled.findings), labelled.findings) or unlabelled
+        labelled = replace(labelled, texts=tuple(rest if text is None else text for text in labelled.texts))
     root = images if images is not None else source.parent
     told = _told(found, columns)
     named = [_row(root, line, columns, told, f"{name} {place}") for place, line in lines]
@@ -137,8 +152,6 @@ def _columns(source: Path, found: Sequence[str], **wanted: str | None) -> dict[s
             _missing(source, f"column {asked!r}", found)
     if "path" not in columns and "id" not in columns:
         _missing(source, "a column path or id", found)
-    if "label" not in columns:
-        _missing(source, "a column label", found)
     return columns
 
 

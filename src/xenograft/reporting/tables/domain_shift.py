@@ -134,12 +134,13 @@ def distances(view: ShiftView) -> Table | None:
         Column("D ratio", csv=("ratio", "ratio_low", "ratio_high")),
         Column("Test images", csv=("source_images", "target_images")),
     ]
+    of_one = " Features of the first seed's models alone." if view.record["seeds"] > 1 else ""
     return _table(
         "distances",
         "How far apart the domains are in the features",
         "Told apart: how well a linear probe tells source from target test images, cross-validated by patient; 0.5 "
         "means not at all, 1 always. D ratio: mean distance between the domains (Eq. 9, Euclidean) over that within "
-        f"them; 1 for one distribution. {view.level} intervals by patient.",
+        f"them; 1 for one distribution. {view.level} intervals by patient.{of_one}",
         columns,
         rows,
     )

@@ -134,7 +134,7 @@ def undefined(view: RankingView) -> list[tuple[str, str]]:
 
 
 def left_out(view: RankingView) -> Table | None:
-    """Backbones without weights here."""
+    """Backbones that nobody asked for and that cannot be used here."""
     rows = [
         Row((Cell(style.backbone_name(row["backbone"]), raw=(printable(row["backbone"]),)), Cell(row["why"])))
         for row in view.record["left_out"]
@@ -180,5 +180,5 @@ def _notes(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
