@@ -40,7 +40,7 @@ def original(spec: BackboneSpec, seed: int = 0) -> Any:
         else:
             import timm
 
-            network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+            network = timm.create_model(f"tf_{spec.name}", pretrained=False)
         randomise_norms(network, images(spec, 4, seed=99))
     return network.eval()
 

@@ -29,6 +29,8 @@ EXPECTED = {
     "inception_v3": (192, 288, 768, 2048),
     "squeezenet1_1": (64, 128, 256, 512),
     "efficientnet_lite0": (32, 16, 24, 40, 80, 112, 192, 1280),
+    "efficientnet_lite1": (32, 16, 24, 40, 80, 112, 192, 1280),
+    "efficientnet_lite2": (32, 16, 24, 48, 88, 120, 208, 1280),
 }
 
 
